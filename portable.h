@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What format.c, layout.c, table.c and pass.c may use: integer types, byte order, string and
+ * number helpers.
+ *
+ * These files hold no lock, allocate nothing and do no I/O, so that the same source also
+ * compiles in userspace under sanitizers and fuzzers (tests/unit). There, tests/unit/kernel.h
+ * supplies the names below with the kernel's meaning.
+ */
+#ifndef DM_INTEGRITY_PORTABLE_H
+#define DM_INTEGRITY_PORTABLE_H
+
+#ifdef __KERNEL__
+#include <linux/errno.h>
+#include <linux/kernel.h>
+#include <linux/log2.h>
+#include <linux/math64.h>
+#include <linux/minmax.h>
+#include <linux/string.h>
+#include <linux/types.h>
+#include <asm/byteorder.h>
+#else
+#include "kernel.h"
+#endif
+
+#endif
