@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: GPL-2.0-only
+#
+#	make			dm_integrity.ko for the running kernel, in build/KVER
+#	make KVER=release	... for another installed kernel
+#	make KDIR=tree		... for a kernel's build tree
+#	make install		into /lib/modules/KVER/updates, where modprobe prefers it
+#				(DESTDIR and INSTALL_MOD_PATH are honoured); uninstall undoes it
+#	make setup		prepares a Debian 12 machine for all that follows
+#	make lab		dm_integrity.ko for each kernel of the guest lab
+#	make check		everything that must pass; check-long: with the long tests
+#	make sparse style	parts of check
+#	make bench demo		figures; the module at work in a guest
+#	make clean
+#
+# Sources are copied to the build folder and compiled there, with W=1; a warning
+# is an error. So builds for several kernels never meet.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.ONESHELL:
+
+ifdef KDIR
+KVER ?= $(shell cat "$(KDIR)/include/config/kernel.release")
+else
+KVER ?= $(shell uname -r)
+KDIR := /lib/modules/$(KVER)/build
+endif
+
+LAB := $(shell . tests/vm/lab.sh && echo "$$LAB")
+LAB_KERNELS := $(shell . tests/vm/lab.sh && echo "$${LAB_KERNELS[*]}")
+
+# What a build needs of the tree; what in-place builds leave behind stays out.
+SOURCES := $(wildcard *.c *.h Kbuild) \
+	$(shell find compat -type f ! -name '*.o' ! -name '.*' ! -name '*.mod*' ! -name '*generated*' 2>/dev/null)
+SOURCES := $(filter-out %.mod.c,$(SOURCES))
+
+.PHONY: all module install uninstall setup lab $(LAB_KERNELS:%=lab-%) $(LAB_KERNELS:%=ready-%) check check-long \
+	sparse style bench demo clean
+
+all: module
+
+# $(call copy_sources,folder): only what differs is touched, so make compiles
+# only that; sources that are gone disappear there too.
+define copy_sources
+mkdir -p $(1)
+for f in $(SOURCES); do
+	cmp -s "$$f" "$(1)/$$f" || { mkdir -p "$(1)/$$(dirname "$$f")"; cp "$$f" "$(1)/$$f"; }
+done
+for f in $(1)/*.[ch]; do
+	case "$$f" in *.mod.c) continue ;; esac
+	[ -e "$${f#$(1)/}" ] || rm -f "$$f" "$${f%.c}.o"
+done
+endef
+
+# $(call build,folder,kernel tree): fails on a warning, and leaves nothing that
+# would let the next run pass without showing it again.
+define build
+$(call copy_sources,$(1))
+if ! $(MAKE) --no-print-directory -C $(2) M=$(abspath $(1)) W=1 modules 2>&1 | tee $(1)/build.log |
+     sed -e '/^make/d' -e 's,$(abspath $(1))/,,g' -e 's/^/  /' ||
+   [ -n "$$(grep -i 'warning:' $(1)/build.log | grep -v 'the compiler differs')" ]; then
+	rm -f $(1)/*.o $(1)/*.ko
+	echo "make: errors or warnings, see $(1)/build.log" >&2
+	exit 1
+fi
+endef
+
+module:
+	@if [ ! -e "$(KDIR)/Makefile" ]; then
+		echo "make: no build tree of kernel $(KVER) at $(KDIR): install its headers, or give KVER= or KDIR=" >&2
+		exit 1
+	fi
+	$(call build,build/$(KVER),$(KDIR))
+
+MODULE_ROOT = $(DESTDIR)$(INSTALL_MOD_PATH)
+MODULE_DIR = $(MODULE_ROOT)/lib/modules/$(KVER)/updates
+
+install: module
+	install -D -m 644 build/$(KVER)/dm_integrity.ko $(MODULE_DIR)/dm_integrity.ko
+	depmod $(if $(MODULE_ROOT),-b $(MODULE_ROOT)) $(KVER)
+
+uninstall:
+	rm -f $(MODULE_DIR)/dm_integrity.ko
+	depmod $(if $(MODULE_ROOT),-b $(MODULE_ROOT)) $(KVER)
+
+setup:
+	@tests/setup.sh
+
+lab: $(LAB_KERNELS:%=lab-%)
+
+# One at a time each: two makes in one build folder would spoil it.
+$(LAB_KERNELS:%=lab-%): lab-%:
+	@mkdir -p build
+	exec 9> build/.lock-$*
+	flock 9
+	$(call build,build/$*,$(LAB)/kernels/$*/build)
+
+# Of sparse's remarks only those on our files count. It runs in a folder of its
+# own, since C=2 compiles everything again.
+sparse:
+	@dir=build/sparse
+	$(call copy_sources,build/sparse)
+	$(MAKE) --no-print-directory -C $(LAB)/kernels/6.12/build M=$(abspath build/sparse) \
+		C=2 CF="-D__CHECK_ENDIAN__" modules > $$dir/sparse.log 2>&1 || { cat $$dir/sparse.log; exit 1; }
+	grep -q '^  CHECK ' $$dir/sparse.log || { echo "sparse did not run"; exit 1; }
+	if grep -E '^$(abspath build/sparse)/.*(warning|error):' $$dir/sparse.log | sed 's,$(abspath build/sparse)/,,'; then
+		exit 1
+	fi
+	echo "sparse: nothing to say on $$(grep -c '^  CHECK ' $$dir/sparse.log) files"
+
+# checkpatch comes with the source of the debug kernel. Ignored:
+# - LONG_LINE_STRING: a sentence that a user reads is not split, so that it can be found.
+CHECKPATCH = $(LAB)/kernels/debug/build/scripts/checkpatch.pl
+CHECKPATCH_IGNORE = LONG_LINE_STRING
+SCRIPTS = .ci/run tests/demo/run tests/demo/guest tests/setup.sh tests/vm/lab.sh tests/vm/lib.sh tests/vm/agent tests/vm/guest-init tests/vm/init
+
+style:
+	@mkdir -p build
+	status=0
+	$(CHECKPATCH) --strict --no-tree --terse --quiet --show-types \
+		$(addprefix --ignore ,$(CHECKPATCH_IGNORE)) -f $(filter %.c %.h,$(SOURCES)) > build/style.log 2>&1 || status=1
+	sed '/^total: /d' build/style.log
+	shellcheck -x $(SCRIPTS) $(wildcard tests/vm/t/*.sh) || status=1
+	[ "$$status" -ne 0 ] || echo "style: nothing to say on $(words $(filter %.c %.h,$(SOURCES))) files"
+	exit "$$status"
+
+check: setup
+	@tests/run
+
+check-long: setup
+	@tests/run --long
+
+# These do without the debug kernel, which takes long to build.
+$(LAB_KERNELS:%=ready-%): ready-%:
+	@tests/setup.sh --kernel $*
+	$(MAKE) -s lab-$*
+
+bench: ready-6.1 ready-6.12
+	@tests/bench/run
+
+demo: ready-6.12
+	@tests/demo/run
+
+clean:
+	rm -rf build

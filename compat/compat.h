@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Every difference between the kernels that this module is built for, and nothing else.
+ *
+ * COMPAT_* macros come from compat/Makefile.probe, each from the probe of that name, which says
+ * which change caused it. To support another difference: add a probe, name it in compat-names,
+ * and give both sides one name here.
+ */
+#ifndef DM_INTEGRITY_COMPAT_H
+#define DM_INTEGRITY_COMPAT_H
+
+#include <linux/audit.h>
+#include <linux/blkdev.h>
+#include <linux/device-mapper.h>
+#include <linux/dm-io.h>
+#include <linux/fs.h>
+#include <linux/ioprio.h>
+#include <linux/sched/mm.h>
+
+#ifndef COMPAT_BASELINE
+#error "compat/Makefile.probe could not compile its baseline: the probes say nothing on this kernel"
+#endif
+
+static inline int compat_dm_io(struct dm_io_request *req, struct dm_io_region *region)
+{
+#ifdef COMPAT_DM_IO_IOPRIO
+	return dm_io(req, 1, region, NULL, IOPRIO_DEFAULT);
+#else
+	return dm_io(req, 1, region, NULL);
+#endif
+}
+
+static inline bool compat_table_writable(struct dm_table *t)
+{
+#ifdef COMPAT_BLK_MODE
+	return dm_table_get_mode(t) & BLK_OPEN_WRITE;
+#else
+	return dm_table_get_mode(t) & FMODE_WRITE;
+#endif
+}
+
+/*
+ * Ask the page cache not to change pages under write: in the limits where the kernel has it
+ * there ...
+ */
+static inline void compat_limits_stable_writes(struct queue_limits *limits)
+{
+#ifdef COMPAT_BLK_FEAT_STABLE_WRITES
+	limits->features |= BLK_FEAT_STABLE_WRITES;
+#endif
+}
+
+/*
+ * ... and on the mapped device's queue, after the core has set its flags from the devices below,
+ * where it is a flag.
+ */
+static inline void compat_queue_stable_writes(struct request_queue *q)
+{
+#ifndef COMPAT_BLK_FEAT_STABLE_WRITES
+	blk_queue_flag_set(QUEUE_FLAG_STABLE_WRITES, q);
+#endif
+}
+
+/*
+ * dm-mod exports these, but their header (drivers/md/dm-audit.h) is not installed with the
+ * kernel's headers.
+ */
+#ifdef CONFIG_DM_AUDIT
+void dm_audit_log_bio(const char *dm_msg_prefix, const char *op, struct bio *bio, sector_t sector,
+		      int result);
+void dm_audit_log_ti(int audit_type, const char *dm_msg_prefix, const char *op,
+		     struct dm_target *ti, int result);
+
+static inline void compat_audit_bio(const char *prefix, const char *op, struct bio *bio,
+				    sector_t sector, int result)
+{
+	/* It allocates, and the caller may hold a range that reclaim would wait for. */
+	unsigned int flags = memalloc_noio_save();
+
+	dm_audit_log_bio(prefix, op, bio, sector, result);
+	memalloc_noio_restore(flags);
+}
+
+static inline void compat_audit_control(const char *prefix, const char *op, struct dm_target *ti,
+					int result)
+{
+	dm_audit_log_ti(AUDIT_DM_CTRL, prefix, op, ti, result);
+}
+
+static inline void compat_audit_event(const char *prefix, const char *op, struct dm_target *ti,
+				      int result)
+{
+	dm_audit_log_ti(AUDIT_DM_EVENT, prefix, op, ti, result);
+}
+#else
+static inline void compat_audit_bio(const char *prefix, const char *op, struct bio *bio,
+				    sector_t sector, int result)
+{
+}
+
+static inline void compat_audit_control(const char *prefix, const char *op, struct dm_target *ti,
+					int result)
+{
+}
+
+static inline void compat_audit_event(const char *prefix, const char *op, struct dm_target *ti,
+				      int result)
+{
+}
+#endif
+
+#endif

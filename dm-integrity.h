@@ -1,0 +1,574 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The integrity device in memory, and every interface between the files of the module.
+ *
+ * What each file owns:
+ *   dm-integrity.c  the target: constructor and destructor, suspend and resume, limits, status
+ *   superblock.c    the superblock's image; its only reader and writer
+ *   tags.c          computing a block's tag; the tag area through dm-bufio
+ *   range.c         range locks
+ *   io.c            a bio's way: checks, verification, recheck, flush, completion
+ *   direct.c        mode D
+ *   journal.c       the journal's area on the disk: writing an empty one, asking if one is empty
+ *   recalc.c        the background pass
+ *
+ * Lock order, outermost first: recalc.control, then sb.lock or tags.flush_lock, then the
+ * spinlocks recalc.lock, ranges.lock, flush.lock, of which no two are ever held together. A
+ * worker of the pass never takes recalc.control, because who holds it may be waiting for the
+ * workers to stop.
+ *
+ * Workqueues, and why none can wait for itself:
+ *   io_wq     steps of foreground I/O. They sleep for metadata I/O (dm-bufio) and for a recheck's
+ *             read, never for a range and never for other work.
+ *   flush_wq  flushes and the commit timer. They sleep for device I/O only.
+ *   pass_wq   workers of the background pass. They sleep for ranges, which foreground I/O holds
+ *             and releases from io_wq or from interrupts.
+ */
+#ifndef DM_INTEGRITY_H
+#define DM_INTEGRITY_H
+
+#include <crypto/hash.h>
+#include <linux/bio.h>
+#include <linux/blk-integrity.h>
+#include <linux/blkdev.h>
+#include <linux/completion.h>
+#include <linux/device-mapper.h>
+#include <linux/dm-bufio.h>
+#include <linux/dm-io.h>
+#include <linux/mempool.h>
+#include <linux/mutex.h>
+#include <linux/notifier.h>
+#include <linux/rbtree.h>
+#include <linux/spinlock.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
+
+#include "compat/compat.h"
+#include "format.h"
+#include "layout.h"
+#include "pass.h"
+#include "table.h"
+
+#define DM_MSG_PREFIX "integrity"
+
+struct dm_integrity_c;
+struct integrity_io;
+
+/* --- range.c: range locks --- */
+
+/**
+ * struct integrity_range - a lock on logical sectors [start, last]
+ *
+ * Ranges are granted strictly in the order of arrival among those that overlap, so a large one
+ * cannot starve. Readers share. A range that overlaps an earlier one waits by being counted, not
+ * by sleeping: @granted is called when the last of its blockers is gone, in whatever context
+ * that one was released (perhaps an interrupt), so it may only queue work or complete a
+ * completion.
+ */
+struct integrity_range {
+	struct rb_node node;
+	u64 start;
+	u64 last;
+	u64 subtree_last;
+	unsigned int blockers;		/* conflicting ones that came earlier */
+	bool shared;
+	void (*granted)(struct integrity_range *range);
+	struct integrity_range *next_granted;	/* for who is granting it */
+};
+
+struct integrity_ranges {
+	spinlock_t lock;		/* guards the tree and every @blockers */
+	struct rb_root_cached root;
+};
+
+void integrity_ranges_init(struct integrity_ranges *ranges);
+
+/**
+ * integrity_range_lock - ask for a range
+ * @range: with @granted set
+ * @start: logical sector
+ * @sectors: at least 1
+ * @shared: several such may overlap
+ *
+ * Context: any.
+ * Return: true when it is held now; false when @range->granted will be called.
+ */
+bool integrity_range_lock(struct integrity_ranges *ranges, struct integrity_range *range, u64 start,
+			  u64 sectors, bool shared);
+
+/* Release a held range and grant what waited only for it. Context: any. */
+void integrity_range_unlock(struct integrity_ranges *ranges, struct integrity_range *range);
+
+/* --- superblock.c --- */
+
+struct integrity_sb {
+	struct mutex lock;		/* guards both and orders writes */
+	struct integrity_superblock *image;	/* flags may be read without the lock */
+	void *scratch;			/* what was read, or is to be written */
+};
+
+int integrity_sb_init(struct dm_integrity_c *ic);
+void integrity_sb_exit(struct dm_integrity_c *ic);
+
+/**
+ * integrity_sb_load - read the superblock in the constructor
+ * @blank: set when all of its 4096 bytes are zero, that is when the volume is to be formatted
+ * @why: a sentence, on error
+ *
+ * Checks the MAC when there is one (section 1.5), before anything else of the superblock is
+ * believed.
+ *
+ * Context: may sleep. Return: 0; -EILSEQ for a wrong MAC; -EINVAL for neither magic nor zeros;
+ * an I/O error.
+ */
+int integrity_sb_load(struct dm_integrity_c *ic, bool *blank, char *why, size_t why_size);
+
+/**
+ * integrity_sb_reload - read the superblock again at resume; another table may have been live
+ * since the constructor
+ *
+ * Validates it again and demands that it is still the same volume. Context: may sleep.
+ * Return: as integrity_sb_load(), or -EINVAL when the volume changed; @why says what.
+ */
+int integrity_sb_reload(struct dm_integrity_c *ic, char *why, size_t why_size);
+
+/**
+ * integrity_sb_store - bring the image up to date and write it, with version, MAC and FUA
+ * (sections 1.3, 1.5, 1.7)
+ * @recalculating: SB_FLAG_RECALCULATING
+ * @recalc_sector: logical sector
+ *
+ * provided_data_sectors is taken from ic->layout. The caller has seen to it that what the
+ * superblock promises is stable on the disk. Context: may sleep. Return: 0 or the write's error.
+ */
+int integrity_sb_store(struct dm_integrity_c *ic, bool recalculating, u64 recalc_sector);
+
+u32 integrity_sb_flags(struct dm_integrity_c *ic);
+u64 integrity_sb_recalc_sector(struct dm_integrity_c *ic);
+
+/* --- tags.c --- */
+
+/* Enough for a tag of any size and for any digest. */
+#define INTEGRITY_TAG_BYTES	256
+
+struct integrity_tags {
+	struct crypto_shash *hash;	/* internal_hash */
+	unsigned int digest_size;
+	bool salted;
+	u8 salt[INTEGRITY_SALT_SIZE];
+	struct dm_bufio_client *bufio;	/* block 0 is the first tag area */
+	unsigned int buffer_shift;	/* log2 of a buffer's bytes */
+	struct mutex flush_lock;	/* one write-out at a time, see integrity_tags_flush() */
+};
+
+int integrity_tags_init(struct dm_integrity_c *ic);
+void integrity_tags_exit(struct dm_integrity_c *ic);
+
+/* Take the salt from the superblock (section 3.1). */
+void integrity_tags_set_salt(struct dm_integrity_c *ic);
+
+/**
+ * integrity_tag_of_data - compute the tag of one block that lies in one piece of memory (section
+ * 3.1)
+ * @sector: the block's first logical sector
+ * @data: block_size bytes
+ * @tag: INTEGRITY_TAG_BYTES; tag_size bytes of it are the result
+ *
+ * Context: any that may use the hash. Return: 0 or the hash's error.
+ */
+int integrity_tag_of_data(struct dm_integrity_c *ic, u64 sector, const void *data, u8 *tag);
+
+/*
+ * The same for the block of @bio at @iter, in however many segments; advances @iter past the
+ * block.
+ */
+int integrity_tag_of_bio(struct dm_integrity_c *ic, u64 sector, struct bio *bio,
+			 struct bvec_iter *iter, u8 *tag);
+
+/**
+ * struct integrity_tag_cursor - walks over the tags of ascending blocks, holding one tag buffer
+ * at a time
+ *
+ * Holds no lock: who stores or compares a block's tag holds the range of that block.
+ */
+struct integrity_tag_cursor {
+	struct dm_integrity_c *ic;
+	struct dm_buffer *buffer;
+	u8 *data;
+	u64 index;			/* of the buffer held, or not to be had */
+	u32 dirty_from, dirty_to;	/* bytes of the buffer that were stored to */
+	u64 whole_from, whole_to;	/* tag bytes that will all be stored to */
+};
+
+void integrity_tag_cursor_init(struct integrity_tag_cursor *cur, struct dm_integrity_c *ic);
+
+/*
+ * Promise that all tags of [sector, sector + sectors) will be stored through @cur: whole buffers
+ * are then not read.
+ */
+void integrity_tag_cursor_overwrite(struct integrity_tag_cursor *cur, u64 sector, u64 sectors);
+
+/* Let go of the buffer. The cursor can be used again. */
+void integrity_tag_cursor_done(struct integrity_tag_cursor *cur);
+
+/**
+ * integrity_tag_store - put a block's tag into the tag area's buffers; durable after
+ * integrity_tags_flush()
+ *
+ * Context: may sleep for a metadata read. Return: 0 or the read's error.
+ */
+int integrity_tag_store(struct integrity_tag_cursor *cur, u64 sector, const u8 *tag);
+
+/**
+ * integrity_tag_compare - compare a computed tag with the stored one, in constant time
+ *
+ * Context: may sleep for a metadata read. Return: 0 when equal, 1 when different, or the read's
+ * error.
+ */
+int integrity_tag_compare(struct integrity_tag_cursor *cur, u64 sector, const u8 *tag);
+
+/*
+ * Start reading the tags of [sector, sector + sectors). Context: may sleep, but not for the
+ * reads.
+ */
+void integrity_tag_prefetch(struct dm_integrity_c *ic, u64 sector, u64 sectors);
+
+/*
+ * The same for tags that are about to be overwritten: only of buffers that are not so as a
+ * whole.
+ */
+void integrity_tag_prefetch_edges(struct dm_integrity_c *ic, u64 sector, u64 sectors);
+
+/**
+ * integrity_tags_flush - write all changed tags and flush the metadata device's cache
+ *
+ * An error means that a tag is lost, so it fails the device (rule 10). Context: may sleep.
+ * Return: 0 or that error.
+ */
+int integrity_tags_flush(struct dm_integrity_c *ic);
+
+/*
+ * Leave no changed tag in memory, also of a device that failed: the buffers are destroyed only
+ * after another table took over, and what they wrote then would go over its tags. Context: may
+ * sleep.
+ */
+void integrity_tags_drain(struct dm_integrity_c *ic);
+
+/**
+ * integrity_alloc_hash - set up a hash of the table: internal_hash or journal_mac
+ * @what: the option's name, for @why
+ *
+ * Return: 0, or an error with @why filled in (-ENOKEY when the key is missing, the crypto API's
+ * otherwise).
+ */
+int integrity_alloc_hash(struct crypto_shash **hash, const struct integrity_alg_param *alg,
+			 const char *what, char *why, size_t why_size);
+
+/* --- journal.c --- */
+
+/**
+ * integrity_journal_format - write the complete empty journal of a new volume (section 4.5);
+ * durable on return
+ *
+ * Context: may sleep. Return: 0 or an error.
+ */
+int integrity_journal_format(struct dm_integrity_c *ic);
+
+/**
+ * integrity_journal_check_empty - is there nothing to replay
+ *
+ * Context: may sleep. Return: 0; -EUCLEAN when an entry is in use; an I/O error.
+ */
+int integrity_journal_check_empty(struct dm_integrity_c *ic);
+
+extern const struct integrity_mode integrity_mode_journal;
+
+/* --- io.c --- */
+
+/* What a bio was before it was sent on to the data device. */
+struct integrity_bio_details {
+	struct block_device *bdev;
+	struct bvec_iter iter;
+	bio_end_io_t *end_io;
+	blk_opf_t opf;
+};
+
+/**
+ * struct integrity_io - a bio on its way through the target; device-mapper's per-bio data
+ */
+struct integrity_io {
+	struct dm_integrity_c *ic;
+	u64 sector;			/* logical */
+	u32 sectors;
+	u32 verify;			/* sectors from @sector on to be verified */
+	struct integrity_range range;
+	struct work_struct work;	/* runs @step on io_wq */
+	void (*step)(struct integrity_io *io);
+	atomic_t pending;		/* parts of the current step still to come */
+	int error;			/* 0, or the first errno; -EILSEQ is a mismatch */
+	bool fua;
+	bool counted;			/* in recalc.foreground */
+	struct integrity_bio_details saved;
+	struct list_head flush_list;
+};
+
+static inline struct bio *integrity_io_bio(struct integrity_io *io)
+{
+	return dm_bio_from_per_bio_data(io, sizeof(struct integrity_io));
+}
+
+/**
+ * struct integrity_mode - what the modes do differently; no other file asks which mode it is
+ *
+ * @read and @write take over an io whose range and alignment were checked, in the map function's
+ * context: they never sleep, and return a DM_MAPIO_* code.
+ */
+struct integrity_mode {
+	char letter;			/* J D B I R */
+	int (*read)(struct integrity_io *io);
+	int (*write)(struct integrity_io *io);
+};
+
+extern const struct integrity_mode integrity_mode_direct;
+
+int integrity_io_init(struct dm_integrity_c *ic);
+void integrity_io_exit(struct dm_integrity_c *ic);
+int integrity_io_map(struct dm_integrity_c *ic, struct bio *bio);
+void integrity_io_ended(struct dm_integrity_c *ic, struct bio *bio);
+
+/* Run io->step on io_wq. Context: any. */
+void integrity_io_queue(struct integrity_io *io, void (*step)(struct integrity_io *io));
+
+/* integrity_range's granted callback for an io: runs io->step. */
+void integrity_io_granted(struct integrity_range *range);
+
+/*
+ * Remember what the bio is, point it at the data device, and send it; @end_io finds its io by
+ * integrity_io_of() and calls integrity_io_restore(), which also takes over the bio's status.
+ * Between record and submit other work may use io->saved.iter to walk over the bio's pages, then
+ * and while it is under way.
+ */
+void integrity_io_record(struct integrity_io *io);
+void integrity_io_submit(struct integrity_io *io, bio_end_io_t *end_io);
+struct integrity_io *integrity_io_of(struct bio *bio);
+void integrity_io_restore(struct integrity_io *io);
+
+/*
+ * Keep the first error, a negative errno. One of our own device I/O, where -EILSEQ is not a
+ * mismatch found by us, goes through integrity_no_mismatch(). Context: any, also concurrently.
+ */
+void integrity_io_error(struct integrity_io *io, int error);
+
+/* Only a mismatch that we found ourselves may be -EILSEQ (rule 6 of design.rst). */
+static inline int integrity_no_mismatch(int error)
+{
+	return error == -EILSEQ ? -EIO : error;
+}
+
+/* Verify the first io->verify sectors; sets io->error. Context: may sleep; the range is held. */
+void integrity_io_verify(struct integrity_io *io);
+
+/*
+ * Complete the io with io->error, after a flush when it is FUA. Context: any. The io is gone on
+ * return.
+ */
+void integrity_io_complete(struct integrity_io *io);
+
+/**
+ * integrity_flush - make everything acknowledged so far durable: data and tags (section 9)
+ *
+ * Context: may sleep. Return: 0 or the first error.
+ */
+int integrity_flush(struct dm_integrity_c *ic);
+
+/* A tag was changed: see to it that it is written within commit_time. Context: any. */
+void integrity_commit_soon(struct dm_integrity_c *ic);
+
+/* Stop the commit timer. Context: may sleep; no I/O is in flight. */
+void integrity_commit_stop(struct dm_integrity_c *ic);
+
+/**
+ * integrity_read_data - read logical sectors into pages, bypassing range locks (the caller holds
+ * one)
+ * @pl: pages
+ * @nr_pages: how many; -EIO when they are too few
+ * @skip: receives the bytes to skip at the first page (the data device's logical block may be
+ * larger than ours)
+ *
+ * Context: may sleep. Return: 0 or -EIO.
+ */
+int integrity_read_data(struct dm_integrity_c *ic, u64 sector, u64 sectors, struct page_list *pl,
+			unsigned int nr_pages, unsigned int *skip);
+
+/* --- recalc.c --- */
+
+#define INTEGRITY_PASS_CHUNK		8192u	/* sectors a worker takes at a time, at most */
+#define INTEGRITY_PASS_CHECKPOINT	16u	/* chunks between two checkpoints */
+#define INTEGRITY_PASS_CHECKPOINT_MS	5000u	/* or this long */
+#define INTEGRITY_PASS_MAX_WORKERS	32u
+#define INTEGRITY_PASS_MAX_ERRORS	4096u	/* unreadable places before a pass gives up ... */
+#define INTEGRITY_PASS_TAG_ERROR	64u	/* ... of which a tag buffer counts as so many */
+#define INTEGRITY_PASS_SPEED_MIN	10240u	/* KiB/s, default */
+
+struct integrity_pass_worker {
+	struct work_struct work;
+	struct dm_integrity_c *ic;
+	struct integrity_range range;
+	struct completion granted;
+	struct page_list *pages;	/* array, linked in order */
+	unsigned int nr_pages;
+	struct list_head in_flight;
+	u64 start;			/* of the chunk in hand */
+	u64 sectors;
+};
+
+struct integrity_recalc {
+	struct mutex control;		/* one change of state at a time */
+	struct workqueue_struct *wq;
+	struct integrity_pass_worker *worker;
+	unsigned int max_workers;
+	wait_queue_head_t wait;		/* state or pace changed, a worker ended */
+	atomic64_t mark;		/* blocks below have a valid tag */
+	atomic_t foreground;		/* bios in flight, counted while a pass runs */
+	unsigned long last_io;		/* jiffies when the latest one came or ended */
+
+	spinlock_t lock;		/* guards all below */
+	enum integrity_pass_state state;
+	unsigned int workers;		/* that have not ended */
+	struct list_head in_flight;	/* chunks being worked on, ascending */
+	unsigned int kick;		/* counts what waiting workers should look at again */
+	u64 next;			/* first sector that no worker has taken */
+	u64 unfinished;			/* lowest chunk that was given up half way */
+	u64 end;			/* of the pass */
+	u64 saved;			/* mark of the last checkpoint */
+	unsigned long saved_at;		/* jiffies */
+	bool saving;			/* a worker is at it */
+	unsigned int speed_min;		/* KiB/s, the floor while there is foreground I/O */
+	unsigned int speed_max;		/* KiB/s, 0 for none */
+	u64 pace_at;			/* ns, when the last chunk was taken */
+	u32 pace_sectors;		/* its size */
+	u64 bad;			/* blocks that could not be read */
+	u64 errors;			/* failed reads of this run, weighed */
+	u64 first_bad;			/* logical sector; U64_MAX for none */
+	bool seen;			/* a pass ran, or its position was on the disk */
+	u64 worked;			/* sectors done since @started */
+	u64 started;			/* ns */
+	u64 window_at;			/* ns, begin of the rate's window */
+	u64 window_worked;
+	u64 rate;			/* KiB/s, last window; at the end, whole pass */
+};
+
+int integrity_recalc_init(struct dm_integrity_c *ic);
+void integrity_recalc_exit(struct dm_integrity_c *ic);
+
+/**
+ * integrity_recalc_permitted - may tags be made from the data as it is (section 6.2)
+ *
+ * Return: 0; -EOPNOTSUPP for a keyed hash without a protected superblock, unless
+ * legacy_recalculate was given.
+ */
+int integrity_recalc_permitted(struct dm_integrity_c *ic);
+
+/**
+ * integrity_recalc_load - take the position from the superblock just read, at resume, before any
+ * I/O is let in
+ * @flag: SB_FLAG_RECALCULATING
+ * @sector: position, clamped to the device
+ */
+void integrity_recalc_load(struct dm_integrity_c *ic, bool flag, u64 sector);
+
+/* Start what is pending. Context: may sleep. */
+void integrity_recalc_resume(struct dm_integrity_c *ic);
+
+/* Stop the workers and save the position. Context: may sleep. */
+void integrity_recalc_suspend(struct dm_integrity_c *ic);
+
+/* The machine goes down: stop and save, if this table is live. Context: may sleep. */
+void integrity_recalc_reboot(struct dm_integrity_c *ic);
+
+/* Carry out a message. Context: may sleep. Return: 0 or an error, logged. */
+int integrity_recalc_message(struct dm_integrity_c *ic, const struct integrity_message *m);
+
+/* Fill in the pass's part of the status. Context: any process context. */
+void integrity_recalc_status(struct dm_integrity_c *ic, struct integrity_status_view *v);
+
+/* Blocks below this logical sector have valid tags; others are not verified. Context: any. */
+static inline u64 integrity_recalc_mark(struct integrity_recalc *r)
+{
+	/*
+	 * Pairs with the release in integrity_recalc's only writer: who sees the mark sees the
+	 * tags below it.
+	 */
+	return atomic64_read_acquire(&r->mark);
+}
+
+/* --- dm-integrity.c: the device --- */
+
+struct dm_integrity_c {
+	struct dm_target *ti;
+	struct dm_dev *data_dev;
+	struct dm_dev *meta_dev;	/* NULL when the tags are between the data */
+	const struct integrity_mode *mode;
+	struct integrity_layout layout;
+	bool read_only;			/* the table or a device is: nothing is ever written */
+	bool formatted;			/* by this table */
+	bool activated;			/* was resumed at least once */
+	bool recalc_pending;		/* recalculate or reset_recalculate, not yet carried out */
+
+	/* the table's words, for printing; owned */
+	struct integrity_params params;
+	char *internal_hash;
+	char *journal_mac;
+	u32 commit_time;		/* ms */
+
+	struct dm_io_client *io;
+	struct crypto_shash *mac;	/* journal_mac, or NULL */
+	struct integrity_sb sb;
+	struct integrity_tags tags;
+	struct integrity_ranges ranges;
+	struct integrity_recalc recalc;
+
+	struct workqueue_struct *io_wq;
+	struct workqueue_struct *flush_wq;
+	mempool_t recheck_pool;		/* pages for reading a block again */
+	struct {
+		spinlock_t lock;	/* guards @list; taken with interrupts off */
+		struct list_head list;	/* ios that wait for a flush */
+		struct work_struct work;
+	} flush;
+	struct delayed_work commit_work;
+
+	atomic64_t mismatches;
+	atomic_t failed;		/* 0, or the errno with which every I/O ends */
+	struct work_struct event_work;
+	struct notifier_block reboot;
+};
+
+static inline struct block_device *integrity_meta_bdev(struct dm_integrity_c *ic)
+{
+	return ic->meta_dev ? ic->meta_dev->bdev : ic->data_dev->bdev;
+}
+
+/* The device's name in the log, such as dm-0. */
+static inline const char *integrity_name(struct dm_integrity_c *ic)
+{
+	return dm_disk(dm_table_get_md(ic->ti->table))->disk_name;
+}
+
+/**
+ * integrity_fail - stop serving I/O, because going on would lose or falsify data (rule 10)
+ * @what: what was being done, for the log
+ * @error: negative errno
+ *
+ * Only the first call counts. Context: any.
+ */
+void integrity_fail(struct dm_integrity_c *ic, const char *what, int error);
+
+/* Wake `dmsetup wait` and dmeventd. Context: any. */
+void integrity_event(struct dm_integrity_c *ic);
+
+/* Read or write @sectors at @sector of @bdev from kernel memory, and wait. Return: 0 or -EIO. */
+int integrity_sync_io(struct dm_integrity_c *ic, struct block_device *bdev, blk_opf_t opf,
+		      u64 sector, u64 sectors, void *buffer);
+
+#endif

@@ -1,0 +1,452 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A bio's way through the target: the parts that all modes share.
+ *
+ * map checks the bio and hands its struct integrity_io to the mode. No thread waits for a bio:
+ * each step queues the next (io_wq) or is called by the end of the bio below. Between
+ * integrity_io_record() and integrity_io_restore() the bio itself travels to the data device;
+ * what it was is kept in io->saved.
+ *
+ * A mismatch is declared only after the block was read again into a page of our own: the caller
+ * may have changed its buffer while the read was under way.
+ *
+ * flush.lock guards the list of ios that wait for a flush. One flush serves all that were
+ * waiting when it began; who comes later waits for the next, because its write may have come too
+ * late for this one.
+ */
+#include <linux/slab.h>
+
+#include "dm-integrity.h"
+
+int integrity_sync_io(struct dm_integrity_c *ic, struct block_device *bdev, blk_opf_t opf,
+		      u64 sector, u64 sectors, void *buffer)
+{
+	struct dm_io_request req = {
+		.bi_opf = opf,
+		.mem.type = DM_IO_KMEM,
+		.mem.ptr.addr = buffer,
+		.client = ic->io,
+	};
+	struct dm_io_region region = {
+		.bdev = bdev,
+		.sector = sector,
+		.count = sectors,
+	};
+
+	if (is_vmalloc_addr(buffer)) {
+		req.mem.type = DM_IO_VMA;
+		req.mem.ptr.vma = buffer;
+	}
+	return compat_dm_io(&req, &region);
+}
+
+int integrity_read_data(struct dm_integrity_c *ic, u64 sector, u64 sectors, struct page_list *pl,
+			unsigned int nr_pages, unsigned int *skip)
+{
+	u64 unit = bdev_logical_block_size(ic->data_dev->bdev) >> SECTOR_SHIFT;
+	u64 from = integrity_data_sector(&ic->layout, sector);
+	struct dm_io_request req = {
+		.bi_opf = REQ_OP_READ,
+		.mem.type = DM_IO_PAGE_LIST,
+		.mem.ptr.pl = pl,
+		.client = ic->io,
+	};
+	struct dm_io_region region = {
+		.bdev = ic->data_dev->bdev,
+		.sector = round_down(from, unit),
+	};
+
+	*skip = (from - region.sector) << SECTOR_SHIFT;
+	region.count = round_up(from + sectors, unit) - region.sector;
+	if (WARN_ON_ONCE(region.count > (u64)nr_pages << (PAGE_SHIFT - SECTOR_SHIFT)))
+		return -EIO;
+	return compat_dm_io(&req, &region);
+}
+
+/* --- steps --- */
+
+static void io_work(struct work_struct *work)
+{
+	struct integrity_io *io = container_of(work, struct integrity_io, work);
+
+	io->step(io);
+}
+
+void integrity_io_queue(struct integrity_io *io, void (*step)(struct integrity_io *io))
+{
+	io->step = step;
+	INIT_WORK(&io->work, io_work);
+	queue_work(io->ic->io_wq, &io->work);
+}
+
+void integrity_io_granted(struct integrity_range *range)
+{
+	struct integrity_io *io = container_of(range, struct integrity_io, range);
+
+	integrity_io_queue(io, io->step);
+}
+
+void integrity_io_error(struct integrity_io *io, int error)
+{
+	if (error)
+		cmpxchg(&io->error, 0, error);
+}
+
+void integrity_io_record(struct integrity_io *io)
+{
+	struct bio *bio = integrity_io_bio(io);
+
+	io->saved.bdev = bio->bi_bdev;
+	io->saved.iter = bio->bi_iter;
+	io->saved.end_io = bio->bi_end_io;
+	io->saved.opf = bio->bi_opf;
+}
+
+void integrity_io_submit(struct integrity_io *io, bio_end_io_t *end_io)
+{
+	struct bio *bio = integrity_io_bio(io);
+
+	/* FUA is kept by a flush of data and tags after the write. */
+	bio->bi_opf &= ~REQ_FUA;
+	bio->bi_end_io = end_io;
+	bio_set_dev(bio, io->ic->data_dev->bdev);
+	bio->bi_iter.bi_sector = integrity_data_sector(&io->ic->layout, io->sector);
+	submit_bio_noacct(bio);
+}
+
+struct integrity_io *integrity_io_of(struct bio *bio)
+{
+	return dm_per_bio_data(bio, sizeof(struct integrity_io));
+}
+
+void integrity_io_restore(struct integrity_io *io)
+{
+	struct bio *bio = integrity_io_bio(io);
+
+	integrity_io_error(io, blk_status_to_errno(bio->bi_status));
+	bio->bi_bdev = io->saved.bdev;
+	bio->bi_iter = io->saved.iter;
+	bio->bi_end_io = io->saved.end_io;
+	bio->bi_opf = io->saved.opf;
+	/*
+	 * The device below may have split it: chained completions count __bi_remaining down to
+	 * 0.
+	 */
+	atomic_set(&bio->__bi_remaining, 1);
+}
+
+/* --- verification --- */
+
+static void copy_to_bio(struct bio *bio, struct bvec_iter iter, const u8 *from, unsigned int len)
+{
+	while (len) {
+		struct bio_vec bv = bio_iter_iovec(bio, iter);
+
+		bv.bv_len = min(bv.bv_len, len);
+		memcpy_to_bvec(&bv, from);
+		from += bv.bv_len;
+		len -= bv.bv_len;
+		bio_advance_iter_single(bio, &iter, bv.bv_len);
+	}
+}
+
+/*
+ * Read a block again and compare once more. When it matches now, the caller's buffer was changed
+ * under us: give it what is on the disk. The range is still held, so nobody wrote in between.
+ *
+ * Return: as integrity_tag_compare(), or the read's error.
+ */
+static int recheck(struct integrity_io *io, struct integrity_tag_cursor *cur, u64 sector,
+		   struct bvec_iter iter, u8 *tag)
+{
+	struct dm_integrity_c *ic = io->ic;
+	struct page_list pl = { .page = mempool_alloc(&ic->recheck_pool, GFP_NOIO) };
+	unsigned int skip;
+	u8 *data;
+	int r;
+
+	r = integrity_read_data(ic, sector, integrity_block_sectors(&ic->layout), &pl, 1, &skip);
+	if (r)
+		goto out;
+	data = (u8 *)page_address(pl.page) + skip;
+	r = integrity_tag_of_data(ic, sector, data, tag);
+	if (!r)
+		r = integrity_tag_compare(cur, sector, tag);
+	if (!r)
+		copy_to_bio(integrity_io_bio(io), iter, data, integrity_block_bytes(&ic->layout));
+out:
+	mempool_free(pl.page, &ic->recheck_pool);
+	return r;
+}
+
+static void report_mismatch(struct integrity_io *io, u64 sector)
+{
+	struct dm_integrity_c *ic = io->ic;
+
+	DMERR_LIMIT("%s: Checksum failed at sector 0x%llx", integrity_name(ic), sector);
+	compat_audit_bio(DM_MSG_PREFIX, "integrity-checksum", integrity_io_bio(io), sector, 0);
+	if (atomic64_inc_return(&ic->mismatches) == 1)
+		integrity_event(ic);
+}
+
+void integrity_io_verify(struct integrity_io *io)
+{
+	struct dm_integrity_c *ic = io->ic;
+	struct bio *bio = integrity_io_bio(io);
+	u32 step = integrity_block_sectors(&ic->layout);
+	struct bvec_iter iter = io->saved.iter;
+	struct integrity_tag_cursor cur;
+	u8 tag[INTEGRITY_TAG_BYTES];
+	u64 sector = io->sector;
+	u32 left;
+	int r = 0;
+
+	/* What could not be read is not compared. */
+	if (io->error)
+		return;
+
+	integrity_tag_cursor_init(&cur, ic);
+	for (left = io->verify; left; left -= step, sector += step) {
+		struct bvec_iter block = iter;
+
+		r = integrity_tag_of_bio(ic, sector, bio, &iter, tag);
+		if (!r)
+			r = integrity_tag_compare(&cur, sector, tag);
+		if (r > 0) {
+			/*
+			 * A second reader must not wait for a tag buffer that is held over a
+			 * data read.
+			 */
+			integrity_tag_cursor_done(&cur);
+			r = recheck(io, &cur, sector, block, tag);
+		}
+		if (r)
+			break;
+	}
+	integrity_tag_cursor_done(&cur);
+
+	if (r > 0) {
+		report_mismatch(io, sector);
+		integrity_io_error(io, -EILSEQ);
+	} else if (r < 0) {
+		DMERR_LIMIT("%s: cannot verify sector 0x%llx (error %d)", integrity_name(ic),
+			    sector, r);
+		integrity_io_error(io, integrity_no_mismatch(r));
+	}
+}
+
+/* --- completion and flush --- */
+
+static void io_end(struct integrity_io *io)
+{
+	struct bio *bio = integrity_io_bio(io);
+
+	bio->bi_status = errno_to_blk_status(io->error);
+	bio_endio(bio);
+}
+
+static void flush_queue(struct integrity_io *io)
+{
+	struct dm_integrity_c *ic = io->ic;
+	unsigned long flags;
+
+	spin_lock_irqsave(&ic->flush.lock, flags);
+	list_add_tail(&io->flush_list, &ic->flush.list);
+	/* Under the lock: once it is free, another flush may end the io, and the device may go. */
+	queue_work(ic->flush_wq, &ic->flush.work);
+	spin_unlock_irqrestore(&ic->flush.lock, flags);
+}
+
+void integrity_io_complete(struct integrity_io *io)
+{
+	integrity_range_unlock(&io->ic->ranges, &io->range);
+	if (io->fua && !io->error)
+		flush_queue(io);
+	else
+		io_end(io);
+}
+
+static void flush_endio(struct bio *bio)
+{
+	complete(bio->bi_private);
+}
+
+int integrity_flush(struct dm_integrity_c *ic)
+{
+	DECLARE_COMPLETION_ONSTACK(flushed);
+	struct bio bio;
+	int r;
+
+	if (ic->read_only)
+		return 0;
+	/*
+	 * One device: the flush that follows the tags covers the data as well. Two: both at the
+	 * same time.
+	 */
+	if (!ic->meta_dev)
+		return integrity_tags_flush(ic);
+
+	bio_init(&bio, ic->data_dev->bdev, NULL, 0, REQ_OP_WRITE | REQ_PREFLUSH | REQ_SYNC);
+	bio.bi_private = &flushed;
+	bio.bi_end_io = flush_endio;
+	submit_bio(&bio);
+	r = integrity_tags_flush(ic);
+	wait_for_completion_io(&flushed);
+	if (!r)
+		r = blk_status_to_errno(bio.bi_status);
+	bio_uninit(&bio);
+	return r;
+}
+
+static void flush_waiting(struct work_struct *work)
+{
+	struct dm_integrity_c *ic = container_of(work, struct dm_integrity_c, flush.work);
+	struct integrity_io *io, *next;
+	LIST_HEAD(list);
+	int r;
+
+	spin_lock_irq(&ic->flush.lock);
+	list_splice_init(&ic->flush.list, &list);
+	spin_unlock_irq(&ic->flush.lock);
+	if (list_empty(&list))
+		return;
+
+	r = integrity_no_mismatch(integrity_flush(ic));
+	list_for_each_entry_safe(io, next, &list, flush_list) {
+		integrity_io_error(io, r);
+		io_end(io);
+	}
+}
+
+static void commit_expired(struct work_struct *work)
+{
+	struct dm_integrity_c *ic =
+		container_of(to_delayed_work(work), struct dm_integrity_c, commit_work);
+
+	integrity_tags_flush(ic);
+}
+
+void integrity_commit_soon(struct dm_integrity_c *ic)
+{
+	if (!delayed_work_pending(&ic->commit_work))
+		queue_delayed_work(ic->flush_wq, &ic->commit_work,
+				   msecs_to_jiffies(ic->commit_time));
+}
+
+void integrity_commit_stop(struct dm_integrity_c *ic)
+{
+	cancel_delayed_work_sync(&ic->commit_work);
+	flush_workqueue(ic->flush_wq);
+}
+
+/* --- map --- */
+
+int integrity_io_map(struct dm_integrity_c *ic, struct bio *bio)
+{
+	struct integrity_io *io = integrity_io_of(bio);
+	struct dm_target *ti = ic->ti;
+	u32 spb = integrity_block_sectors(&ic->layout);
+
+	memset(io, 0, sizeof(*io));
+	io->ic = ic;
+	io->range.granted = integrity_io_granted;
+
+	if (unlikely(atomic_read(&ic->failed)))
+		return DM_MAPIO_KILL;
+
+	if (unlikely(bio->bi_opf & REQ_PREFLUSH)) {
+		/* The core sends flushes without data, after splitting them off. */
+		flush_queue(io);
+		return DM_MAPIO_SUBMITTED;
+	}
+
+	io->sector = dm_target_offset(ti, bio->bi_iter.bi_sector);
+	io->sectors = bio_sectors(bio);
+	io->fua = bio->bi_opf & REQ_FUA;
+
+	if (unlikely(io->sector >= ic->layout.provided_sectors ||
+		     io->sectors > ic->layout.provided_sectors - io->sector)) {
+		DMERR_LIMIT("%s: I/O of 0x%x sectors at 0x%llx goes beyond the end at 0x%llx",
+			    integrity_name(ic), io->sectors, io->sector,
+			    ic->layout.provided_sectors);
+		return DM_MAPIO_KILL;
+	}
+	if (unlikely((io->sector | io->sectors) & (spb - 1)) || unlikely(!io->sectors)) {
+		DMERR_LIMIT("%s: I/O of 0x%x sectors at 0x%llx is not aligned to blocks of 0x%x sectors",
+			    integrity_name(ic), io->sectors, io->sector, spb);
+		return DM_MAPIO_KILL;
+	}
+	/*
+	 * The tags of internal_hash are ours: somebody who sends his own would believe that they
+	 * are kept.
+	 */
+	if (unlikely(bio_integrity(bio))) {
+		DMERR_LIMIT("%s: I/O at 0x%llx brings integrity data of its own",
+			    integrity_name(ic), io->sector);
+		return DM_MAPIO_KILL;
+	}
+
+	switch (bio_op(bio)) {
+	case REQ_OP_READ:
+		break;
+	case REQ_OP_WRITE:
+		/* The layers above only warn of a write to a read-only device. */
+		if (!ic->read_only)
+			break;
+		DMERR_LIMIT("%s: write to a read-only device at 0x%llx", integrity_name(ic),
+			    io->sector);
+		return DM_MAPIO_KILL;
+	default:
+		return DM_MAPIO_KILL;
+	}
+
+	/* Which the pass asks before it takes more of the disk's time. */
+	if (integrity_pass_is_running(READ_ONCE(ic->recalc.state))) {
+		io->counted = true;
+		atomic_inc(&ic->recalc.foreground);
+		WRITE_ONCE(ic->recalc.last_io, jiffies);
+	}
+
+	return bio_op(bio) == REQ_OP_READ ? ic->mode->read(io) : ic->mode->write(io);
+}
+
+/* The bio, mapped or submitted by us, has ended. */
+void integrity_io_ended(struct dm_integrity_c *ic, struct bio *bio)
+{
+	struct integrity_io *io = integrity_io_of(bio);
+
+	if (io->counted) {
+		WRITE_ONCE(ic->recalc.last_io, jiffies);
+		atomic_dec(&ic->recalc.foreground);
+	}
+}
+
+int integrity_io_init(struct dm_integrity_c *ic)
+{
+	int r;
+
+	spin_lock_init(&ic->flush.lock);
+	INIT_LIST_HEAD(&ic->flush.list);
+	INIT_WORK(&ic->flush.work, flush_waiting);
+	INIT_DELAYED_WORK(&ic->commit_work, commit_expired);
+	integrity_ranges_init(&ic->ranges);
+
+	r = mempool_init_page_pool(&ic->recheck_pool, 1, 0);
+	if (r)
+		return r;
+	ic->io_wq = alloc_workqueue("dm-integrity-io", WQ_MEM_RECLAIM, 0);
+	ic->flush_wq = alloc_ordered_workqueue("dm-integrity-flush", WQ_MEM_RECLAIM);
+	return ic->io_wq && ic->flush_wq ? 0 : -ENOMEM;
+}
+
+void integrity_io_exit(struct dm_integrity_c *ic)
+{
+	/* io_wq feeds flush_wq. */
+	if (ic->io_wq)
+		destroy_workqueue(ic->io_wq);
+	if (ic->flush_wq) {
+		cancel_delayed_work_sync(&ic->commit_work);
+		destroy_workqueue(ic->flush_wq);
+	}
+	mempool_exit(&ic->recheck_pool);
+}

@@ -1,0 +1,365 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Tags: computing a block's tag, and the tag area through dm-bufio.
+ *
+ * tag = first tag_size bytes of H([salt] || le64(logical sector) || data), zero-padded
+ * (on-disk-format.rst, section 3.1).
+ *
+ * Locking: a tag's bytes are guarded by the range lock of its block. Different blocks' tags
+ * share a buffer; they are different bytes of it, so their owners may store at the same time. A
+ * buffer is marked dirty after the bytes were stored: a write-out that began in between is
+ * followed by another.
+ *
+ * Order of writes: none of its own. Tags reach the disk at integrity_tags_flush() or earlier.
+ */
+#include <crypto/algapi.h>
+#include <linux/slab.h>
+
+#include "dm-integrity.h"
+
+int integrity_alloc_hash(struct crypto_shash **hash, const struct integrity_alg_param *alg,
+			 const char *what, char *why, size_t why_size)
+{
+	struct crypto_shash *tfm;
+	char *name;
+	u8 *key;
+	int r;
+
+	name = kmemdup_nul(alg->spec, alg->name_len, GFP_KERNEL);
+	if (!name) {
+		snprintf(why, why_size, "%s: out of memory", what);
+		return -ENOMEM;
+	}
+
+	/* A driver that allocates memory for each request could not be used to swap on. */
+	tfm = crypto_alloc_shash(name, 0, CRYPTO_ALG_ALLOCATES_MEMORY);
+	if (IS_ERR(tfm)) {
+		r = PTR_ERR(tfm);
+		snprintf(why, why_size, "%s: cannot use hash algorithm '%s' (error %d)", what, name,
+			 r);
+		goto out;
+	}
+
+	if (alg->hexkey) {
+		key = kmalloc(max_t(size_t, alg->key_len, 1), GFP_KERNEL);
+		if (!key) {
+			r = -ENOMEM;
+			snprintf(why, why_size, "%s: out of memory", what);
+			goto bad;
+		}
+		r = integrity_alg_key(alg, key);
+		if (!r)
+			r = crypto_shash_setkey(tfm, key, alg->key_len);
+		kfree_sensitive(key);
+		if (r) {
+			snprintf(why, why_size,
+				 "%s: '%s' does not take a key of %zu bytes (error %d)", what, name,
+				 alg->key_len, r);
+			goto bad;
+		}
+	} else if (crypto_shash_get_flags(tfm) & CRYPTO_TFM_NEED_KEY) {
+		r = -ENOKEY;
+		snprintf(why, why_size, "%s: '%s' needs a key", what, name);
+		goto bad;
+	}
+
+	*hash = tfm;
+	r = 0;
+	goto out;
+bad:
+	crypto_free_shash(tfm);
+out:
+	kfree(name);
+	return r;
+}
+
+int integrity_tags_init(struct dm_integrity_c *ic)
+{
+	struct integrity_layout *l = &ic->layout;
+	struct dm_bufio_client *c;
+
+	mutex_init(&ic->tags.flush_lock);
+	ic->tags.buffer_shift = l->log2_buffer + SECTOR_SHIFT;
+	c = dm_bufio_client_create(integrity_meta_bdev(ic), 1U << ic->tags.buffer_shift, 1, 0, NULL,
+				   NULL, 0);
+	if (IS_ERR(c))
+		return PTR_ERR(c);
+	dm_bufio_set_sector_offset(c, l->start + l->initial_sectors);
+	ic->tags.bufio = c;
+	return 0;
+}
+
+void integrity_tags_exit(struct dm_integrity_c *ic)
+{
+	if (ic->tags.bufio)
+		dm_bufio_client_destroy(ic->tags.bufio);
+	if (ic->tags.hash)
+		crypto_free_shash(ic->tags.hash);
+}
+
+void integrity_tags_set_salt(struct dm_integrity_c *ic)
+{
+	ic->tags.salted = integrity_sb_flags(ic) & INTEGRITY_SB_FIXED_HMAC;
+	memcpy(ic->tags.salt, ic->sb.image->salt, INTEGRITY_SALT_SIZE);
+}
+
+/* --- computing --- */
+
+/* Begin a block's digest with its salt and place. */
+static int digest_begin(struct integrity_tags *t, struct shash_desc *desc, u64 sector)
+{
+	u8 prefix[INTEGRITY_SALT_SIZE + sizeof(__le64)];
+	__le64 place = cpu_to_le64(sector);
+	unsigned int len = 0;
+	int r;
+
+	if (t->salted) {
+		memcpy(prefix, t->salt, INTEGRITY_SALT_SIZE);
+		len = INTEGRITY_SALT_SIZE;
+	}
+	memcpy(prefix + len, &place, sizeof(place));
+	len += sizeof(place);
+
+	desc->tfm = t->hash;
+	r = crypto_shash_init(desc);
+	if (!r)
+		r = crypto_shash_update(desc, prefix, len);
+	return r;
+}
+
+/* What the digest does not fill of a tag is zero. */
+static void pad_tag(struct dm_integrity_c *ic, u8 *tag)
+{
+	if (ic->layout.tag_size > ic->tags.digest_size)
+		memset(tag + ic->tags.digest_size, 0, ic->layout.tag_size - ic->tags.digest_size);
+}
+
+int integrity_tag_of_data(struct dm_integrity_c *ic, u64 sector, const void *data, u8 *tag)
+{
+	SHASH_DESC_ON_STACK(desc, ic->tags.hash);
+	int r;
+
+	r = digest_begin(&ic->tags, desc, sector);
+	if (!r)
+		r = crypto_shash_finup(desc, data, integrity_block_bytes(&ic->layout), tag);
+	pad_tag(ic, tag);
+	return r;
+}
+
+int integrity_tag_of_bio(struct dm_integrity_c *ic, u64 sector, struct bio *bio,
+			 struct bvec_iter *iter, u8 *tag)
+{
+	unsigned int left = integrity_block_bytes(&ic->layout);
+	SHASH_DESC_ON_STACK(desc, ic->tags.hash);
+	int r;
+
+	r = digest_begin(&ic->tags, desc, sector);
+	while (!r && left) {
+		struct bio_vec bv = bio_iter_iovec(bio, *iter);
+		unsigned int len = min(left, bv.bv_len);
+		void *p = bvec_kmap_local(&bv);
+
+		left -= len;
+		if (left)
+			r = crypto_shash_update(desc, p, len);
+		else
+			r = crypto_shash_finup(desc, p, len, tag);
+		kunmap_local(p);
+		bio_advance_iter_single(bio, iter, len);
+	}
+	pad_tag(ic, tag);
+	return r;
+}
+
+/* --- the tag area --- */
+
+void integrity_tag_cursor_init(struct integrity_tag_cursor *cur, struct dm_integrity_c *ic)
+{
+	memset(cur, 0, sizeof(*cur));
+	cur->ic = ic;
+}
+
+void integrity_tag_cursor_overwrite(struct integrity_tag_cursor *cur, u64 sector, u64 sectors)
+{
+	const struct integrity_layout *l = &cur->ic->layout;
+
+	cur->whole_from = integrity_tag_offset(l, sector);
+	cur->whole_to = cur->whole_from + (sectors >> l->log2_sectors_per_block) * l->tag_size;
+}
+
+void integrity_tag_cursor_done(struct integrity_tag_cursor *cur)
+{
+	if (!cur->buffer)
+		return;
+	if (cur->dirty_to > cur->dirty_from) {
+		dm_bufio_mark_partial_buffer_dirty(cur->buffer, cur->dirty_from, cur->dirty_to);
+		cur->dirty_from = 0;
+		cur->dirty_to = 0;
+	}
+	dm_bufio_release(cur->buffer);
+	cur->buffer = NULL;
+}
+
+/*
+ * Hold the buffer of tag byte @offset; *@len is how many bytes from there are in it, at most as
+ * many as it was.
+ */
+static u8 *cursor_at(struct integrity_tag_cursor *cur, u64 offset, unsigned int *len)
+{
+	struct integrity_tags *t = &cur->ic->tags;
+	u64 index = offset >> t->buffer_shift;
+	u32 size = 1U << t->buffer_shift;
+	u32 in = offset & (size - 1);
+	u64 begin = offset - in;
+	void *data;
+
+	if (!cur->buffer || cur->index != index) {
+		struct dm_buffer *b;
+
+		integrity_tag_cursor_done(cur);
+		cur->index = index;
+		if (begin >= cur->whole_from && begin + size <= cur->whole_to) {
+			data = dm_bufio_new(t->bufio, index, &b);
+			/*
+			 * Somebody's read of it may have failed before; that buffer is gone now,
+			 * and what cannot be read can perhaps be written.
+			 */
+			if (IS_ERR(data))
+				data = dm_bufio_new(t->bufio, index, &b);
+			/*
+			 * Should the caller stop half way, the rest is no leftover of the
+			 * kernel's memory.
+			 */
+			if (!IS_ERR(data))
+				memset(data, 0, size);
+		} else {
+			data = dm_bufio_read(t->bufio, index, &b);
+		}
+		if (IS_ERR(data))
+			return data;
+		cur->buffer = b;
+		cur->data = data;
+	}
+	*len = min(*len, size - in);
+	return cur->data + in;
+}
+
+int integrity_tag_store(struct integrity_tag_cursor *cur, u64 sector, const u8 *tag)
+{
+	u64 offset = integrity_tag_offset(&cur->ic->layout, sector);
+	unsigned int left = cur->ic->layout.tag_size;
+
+	while (left) {
+		unsigned int len = left;
+		u8 *p = cursor_at(cur, offset, &len);
+		u32 in;
+
+		if (IS_ERR(p))
+			return PTR_ERR(p);
+		memcpy(p, tag, len);
+		in = p - cur->data;
+		if (cur->dirty_to == cur->dirty_from) {
+			cur->dirty_from = in;
+			cur->dirty_to = in + len;
+		} else {
+			cur->dirty_from = min(cur->dirty_from, in);
+			cur->dirty_to = max(cur->dirty_to, in + len);
+		}
+		tag += len;
+		offset += len;
+		left -= len;
+	}
+	return 0;
+}
+
+int integrity_tag_compare(struct integrity_tag_cursor *cur, u64 sector, const u8 *tag)
+{
+	u64 offset = integrity_tag_offset(&cur->ic->layout, sector);
+	unsigned int left = cur->ic->layout.tag_size;
+	unsigned long differs = 0;
+
+	while (left) {
+		unsigned int len = left;
+		u8 *p = cursor_at(cur, offset, &len);
+
+		if (IS_ERR(p))
+			return PTR_ERR(p);
+		differs |= crypto_memneq(p, tag, len);
+		tag += len;
+		offset += len;
+		left -= len;
+	}
+	return differs ? 1 : 0;
+}
+
+/* Buffers of the tags of [sector, sector + sectors), which lie in one interleaved area. */
+static void tag_buffers(struct dm_integrity_c *ic, u64 sector, u64 sectors, u64 *first, u64 *last)
+{
+	const struct integrity_layout *l = &ic->layout;
+	u64 begin = integrity_tag_offset(l, sector);
+	u64 end = begin + (sectors >> l->log2_sectors_per_block) * l->tag_size;
+
+	*first = begin >> ic->tags.buffer_shift;
+	*last = (end - 1) >> ic->tags.buffer_shift;
+}
+
+void integrity_tag_prefetch(struct dm_integrity_c *ic, u64 sector, u64 sectors)
+{
+	/* Tags are contiguous only within an interleaved area. */
+	while (sectors) {
+		u64 n = min(sectors, integrity_area_remaining(&ic->layout, sector));
+		u64 first, last;
+
+		if (!n)
+			return;
+		tag_buffers(ic, sector, n, &first, &last);
+		dm_bufio_prefetch(ic->tags.bufio, first, last - first + 1);
+		sector += n;
+		sectors -= n;
+	}
+}
+
+void integrity_tag_prefetch_edges(struct dm_integrity_c *ic, u64 sector, u64 sectors)
+{
+	struct integrity_tag_cursor cur;
+	u64 first, last, size = 1ULL << ic->tags.buffer_shift;
+
+	integrity_tag_cursor_init(&cur, ic);
+	integrity_tag_cursor_overwrite(&cur, sector, sectors);
+	tag_buffers(ic, sector, sectors, &first, &last);
+	if (cur.whole_from > first * size || cur.whole_to < (first + 1) * size)
+		dm_bufio_prefetch(ic->tags.bufio, first, 1);
+	if (last != first && cur.whole_to < (last + 1) * size)
+		dm_bufio_prefetch(ic->tags.bufio, last, 1);
+}
+
+int integrity_tags_flush(struct dm_integrity_c *ic)
+{
+	int r;
+
+	if (ic->read_only)
+		return 0;
+	/*
+	 * dm-bufio tells of a failed write only once, and forgets what it could not write: the disk
+	 * then holds old tags for new data. Whoever flushes next must find the device failed, or it
+	 * would acknowledge, or save a position for, tags that are lost.
+	 */
+	mutex_lock(&ic->tags.flush_lock);
+	r = atomic_read(&ic->failed);
+	if (!r) {
+		r = dm_bufio_write_dirty_buffers(ic->tags.bufio);
+		if (r)
+			integrity_fail(ic, "writing tags", r);
+	}
+	mutex_unlock(&ic->tags.flush_lock);
+	return r;
+}
+
+void integrity_tags_drain(struct dm_integrity_c *ic)
+{
+	if (ic->read_only)
+		return;
+	mutex_lock(&ic->tags.flush_lock);
+	dm_bufio_write_dirty_buffers(ic->tags.bufio);
+	mutex_unlock(&ic->tags.flush_lock);
+}
