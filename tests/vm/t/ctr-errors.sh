@@ -1,0 +1,185 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0-only
+# A table with any argument wrong in any way is refused with an error, and the kernel's
+# log names the argument and says what is wrong with it; no key gets into the log;
+# nothing is written to the disks, and a right table loads afterwards.
+# kernels: 6.12 debug
+# timeout: 420
+
+. "$DMI_TOP/tests/vm/lib.sh"
+PYTHONPATH=$DMI_TOP/tests/vm exec /usr/bin/python3 - << 'END'
+from volume import *
+
+load("ours")
+data, meta, blank, tiny = ramdisks(2, 4)
+small = Device("small").create(64, f"linear {tiny} 0")
+SECRET = "c0ffee"
+H = "internal_hash:crc32c"
+SPECIAL = f"journal_mac:hmac(sha256):{KEY}"
+
+v = Volume(data, f"{H} block_size:1024").format()
+m = Volume(blank, H, meta).format()
+with v.open() as dev:
+    write_all(dev.path, 1, 1024)
+P = v.sb.provided
+EINVAL, ENOENT, ENOKEY = errno.EINVAL, errno.ENOENT, errno.ENOKEY
+
+
+def opts(*words):
+    return f"{len(words)} {' '.join(words)}".strip()
+
+
+def with_option(word, rest=(H, "block_size:1024")):
+    return f"{data} 0 - D {opts(*rest, word)}"
+
+
+# (arguments, what the log must say, errno)
+WRONG = [
+    # too few
+    ("", "0 arguments", EINVAL),
+    (f"{data}", "1 arguments", EINVAL),
+    (f"{data} 0 - D", "4 arguments.*number of options", EINVAL),
+    # device
+    (f"/dev/nosuch 0 - D {opts(H)}", "device '/dev/nosuch'", (errno.ENODEV, ENOENT)),
+    (f"250:250 0 - D {opts(H)}", "device '250:250'", (errno.ENODEV, errno.ENXIO)),
+    (f"junk 0 - D {opts(H)}", "device 'junk'", (errno.ENODEV, ENOENT, EINVAL)),
+    # start
+    *((f"{data} {s} - D {opts(H)}", f"start '{re.escape(s)}' is not", EINVAL)
+      for s in ("x", "-1", "+1", "8x", "1.5", "0x8", "18446744073709551616", "99999999999999999999999999")),
+    (f"{data} 99999999 - D {opts(H)}", "superblock at sector 99999999", (errno.EIO, EINVAL)),
+    (f"{data} 18446744073709551615 - D {opts(H)}", "sector 18446744073709551615|start", (errno.EIO, EINVAL)),
+    (f"{data} 9223372036854775800 - D {opts(H)}", "sector 9223372036854775800|start", (errno.EIO, EINVAL)),
+    (f"{data} {size_of(data) // SECTOR - 4} - D {opts(H)}", "superblock at sector", (errno.EIO, EINVAL)),
+    # tag size
+    *((f"{data} 0 {s} D {opts(H)}", f"tag size '{re.escape(s)}' is not", EINVAL)
+      for s in ("0", "256", "65536", "4294967297", "-1", "--", "x", "4x", "+4")),
+    (f"{data} 0 - D 0", "tag size '-' needs internal_hash", EINVAL),
+    (f"{data} 0 5 D {opts(H, 'block_size:1024')}", "tag size 4 differs from the table's 5", EINVAL),
+    # mode
+    *((f"{data} 0 - {s} {opts(H)}", f"mode '{re.escape(s)}' is not", EINVAL) for s in ("X", "d", "DD", "1", "-")),
+    *((f"{data} 0 - {s} {opts(H)}", f"mode {s} is not supported", EINVAL) for s in "BRI"),
+    (f"{data} 0 - J {opts(H, 'block_size:1024')}", "mode J is not supported by this version but to format", EINVAL),
+    (f"{data} 0 4 B 0", "mode B needs internal_hash", EINVAL),
+    (f"{data} 0 4 I 0", "mode I needs internal_hash", EINVAL),
+    # number of options
+    *((f"{data} 0 - D {s} {H}", f"number of options '{re.escape(s)}' is not", EINVAL)
+      for s in ("x", "-1", "20", "1x", "4294967297", "18446744073709551617")),
+    (f"{data} 0 - D 1", "number of options 1, but only 0 follow", EINVAL),
+    (f"{data} 0 - D 3 {H} block_size:1024", "number of options 3, but only 2 follow", EINVAL),
+    # options: unknown, cut, glued, in the wrong case
+    *((with_option(w), f"unknown option '{re.escape(w.split(':')[0])}'", EINVAL)
+      for w in ("junk", "recalc", "recalculatex", "Recalculate", "internal_hashx:crc32c", "block_siz:512",
+                f"nonsense:{SECRET}", ":", "block_size=512", "no_recalculat")),
+    # flags take no value
+    *((with_option(f"{w}:1"), f"option '{w}' takes no value", EINVAL)
+      for w in ("recalculate", "reset_recalculate", "no_recalculate", "legacy_recalculate", "allow_discards",
+                "allow_discards_keyed", "fix_padding", "fix_hmac")),
+    # values are needed
+    *((with_option(w), f"option '{w}' needs a value", EINVAL)
+      for w in ("journal_sectors", "interleave_sectors", "buffer_sectors", "journal_watermark", "commit_time",
+                "meta_device", "block_size", "sectors_per_bit", "bitmap_flush_interval", "internal_hash",
+                "journal_crypt", "journal_mac")),
+    # numbers
+    *((with_option(f"{w}:{n}"), f"option '{w}': '{re.escape(n)}'", EINVAL)
+      for w in ("journal_sectors", "interleave_sectors", "buffer_sectors", "journal_watermark", "commit_time",
+                "block_size", "sectors_per_bit", "bitmap_flush_interval")
+      for n in ("x", "-1", "1x", "18446744073709551616")),
+    *((with_option(f"{w}:4294967296"), f"option '{w}': '4294967296' is not a number from 0 to 4294967295", EINVAL)
+      for w in ("journal_sectors", "interleave_sectors", "buffer_sectors", "commit_time")),
+    *((with_option(f"{w}:"), f"option '{w}'", EINVAL) for w in ("journal_sectors", "block_size", "commit_time")),
+    (with_option("journal_watermark:101"), "option 'journal_watermark': '101' is not a number from 0 to 100", EINVAL),
+    (with_option("bitmap_flush_interval:4294967295"), "option 'bitmap_flush_interval'", EINVAL),
+    *((with_option(f"block_size:{n}"), f"option 'block_size': '{n}' is not 512, 1024, 2048 or 4096", EINVAL)
+      for n in ("0", "1", "256", "513", "1536", "8192", "4294967808")),
+    (f"{data} 0 - D {opts(H)}",
+     "log2_sectors_per_block 1 .block_size 1024. differs from the table's block_size 512", EINVAL),
+    # metadata device
+    (with_option("meta_device:"), "option 'meta_device' names no device", EINVAL),
+    (with_option("meta_device:/dev/nosuch"), "meta_device: cannot open '/dev/nosuch'", (errno.ENODEV, ENOENT)),
+    (f"{data} 0 - D {opts(H, 'meta_device:' + data, 'block_size:1024')}",
+     "log2_interleave_sectors 15 is not 0", EINVAL),
+    (f"{meta} 0 - D {opts(H)}", "log2_interleave_sectors 0 is not 3..31", EINVAL),
+    # algorithms and keys
+    *((f"{data} 0 4 D {opts(w + ':')}", f"option '{w}' has no algorithm", EINVAL)
+      for w in ("internal_hash", "journal_mac", "journal_crypt")),
+    *((f"{data} 0 4 D {opts(H, w + '::' + SECRET)}", f"option '{w}' has no algorithm", EINVAL)
+      for w in ("internal_hash", "journal_mac", "journal_crypt")),
+    *((f"{data} 0 4 D {opts(H, f'{w}:hmac(sha256):{SECRET}{bad}')}", f"option '{w}': the key has {why}", EINVAL)
+      for w in ("internal_hash", "journal_mac", "journal_crypt")
+      for bad, why in (("1", "an odd number"), ("zz", "a character that is no hex"), (":", "a character that is no"))),
+    (f"{data} 0 4 D {opts('internal_hash:hmac(sha256):')}", "option 'internal_hash': the key is empty", EINVAL),
+    (f"{data} 0 - D {opts('internal_hash:nosuch')}", "internal_hash: cannot use hash algorithm 'nosuch'", ENOENT),
+    (f"{data} 0 - D {opts('internal_hash:hmac(nosuch):00')}", "internal_hash: cannot use hash algorithm", ENOENT),
+    (f"{data} 0 - D {opts('internal_hash:' + 'a' * 200)}",
+     "internal_hash: cannot use", (ENOENT, EINVAL, errno.ENAMETOOLONG)),
+    (f"{data} 0 - D {opts('internal_hash:cbc(aes):' + '00' * 16)}", "internal_hash: cannot use hash", (ENOENT, EINVAL)),
+    (f"{data} 0 - D {opts('internal_hash:hmac(sha256)')}", r"internal_hash: 'hmac\(sha256\)' needs a key", ENOKEY),
+    (f"{data} 0 - D {opts(f'internal_hash:sha256:{SECRET}')}",
+     "internal_hash: 'sha256' does not take a key of 3", (EINVAL, errno.ENOSYS)),
+    (f"{data} 0 - D {opts(f'internal_hash:crc32c:{SECRET}')}",
+     "internal_hash: 'crc32c' does not take a key of 3", EINVAL),
+    (f"{data} 0 - D {opts(H, 'journal_mac:nosuch')}", "journal_mac: cannot use hash algorithm 'nosuch'", ENOENT),
+    (f"{data} 0 - D {opts(H, 'journal_mac:hmac(sha256)')}", "journal_mac: .* needs a key", ENOKEY),
+    (with_option(SPECIAL), "no journal MAC, the table has journal_mac", EINVAL),
+    # what needs what
+    (f"{data} 0 4 D 1 recalculate", "option 'recalculate' needs internal_hash", EINVAL),
+    (f"{data} 0 4 D 1 reset_recalculate", "option 'reset_recalculate' needs internal_hash", EINVAL),
+    (f"{data} 0 4 D 1 allow_discards", "option 'allow_discards' needs internal_hash", EINVAL),
+    (with_option("allow_discards_keyed"), "option 'allow_discards_keyed' needs internal_hash with a key", EINVAL),
+    # not yet there
+    (f"{data} 0 4 D 0", "internal_hash is missing", EINVAL),
+    (with_option(f"journal_crypt:ctr(aes):{KEY}"), "journal_crypt is not supported", EINVAL),
+    (with_option("allow_discards"), "allow_discards is not supported", EINVAL),
+    # a keyed hash and an open superblock
+    (f"{data} 0 4 D {opts(f'internal_hash:hmac(sha256):{KEY}', 'block_size:1024', 'recalculate')}",
+     "recalculate: a keyed hash needs", errno.EOPNOTSUPP),
+    # sizes
+    (f"{small.path} 0 - D {opts(H)}", "too small", (errno.ENOSPC, EINVAL)),
+    (f"{small.path} 0 - D {opts(H, 'meta_device:' + small.path)}",
+     "too small|cannot open", (errno.ENOSPC, EINVAL, errno.EBUSY)),
+]
+
+before = digest(data, meta, blank, tiny)
+writes = [written(d) for d in (data, meta, blank, tiny)]
+known = 0
+for args, regex, number in WRONG:
+    log.mark()
+    expect_refused(number, f"table '{args}'", Device("wrong").create, 8, f"integrity {args}".strip())
+    text = log.expect(rf"integrity: .*({regex})")
+    if SECRET in text or KEY in text:
+        fail(f"table '{args}': a key is in the log: {text}")
+    if Device("wrong").exists:
+        fail(f"table '{args}': the device is there")
+    known += 1
+
+# Length and begin, which are not among the arguments.
+log.mark()
+expect_refused(EINVAL, "table longer than what is provided", v.open, length=P + 8)
+log.expect(f"integrity: .*length of {P + 8} sectors is more than the {P} that the volume provides")
+log.mark()
+for length in (8, 16):
+    done = subprocess.run(["dmsetup", "create", "wrong"], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          input=f"0 {length} zero\n{length} 8 {v.table()}\n")
+    if not done.returncode:
+        fail("accepted as the second target of a table")
+log.expect("singleton|must appear alone|must begin at sector 0")
+
+expect_eq([written(d) for d in (data, meta, blank, tiny)], writes, "sectors written by refused tables")
+expect_eq(digest(data, meta, blank, tiny), before, "disks after the refused tables")
+
+# A table that is wrong in nothing, with every word that may be there, a word twice and words too many.
+for extra in ("", "recalculate", "journal_sectors:4294967295 interleave_sectors:4294967295 buffer_sectors:4294967295",
+              "commit_time:4294967295 journal_watermark:100 sectors_per_bit:18446744073709551615 "
+              "bitmap_flush_interval:4294967294",
+              "block_size:512 block_size:1024", "legacy_recalculate no_recalculate fix_padding fix_hmac"):
+    with v.open(extra) as dev:
+        spot_check(dev.path, 1, 1024)
+with Device("v").create(P, f"{v.table()} surplus words that:nobody counts") as dev:
+    spot_check(dev.path, 1, 1024)
+with m.open() as dev:
+    write_all(dev.path, 1, 512)
+v.check()
+m.check()
+small.remove()
+say(f"{known + 2} wrong tables were refused with a sentence")
+END
