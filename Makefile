@@ -97,11 +97,12 @@ $(LAB_KERNELS:%=lab-%): lab-%:
 	$(call build,build/$*,$(LAB)/kernels/$*/build)
 
 # Of sparse's remarks only those on our files count. It runs in a folder of its
-# own, since C=2 compiles everything again.
+# own, since C=2 compiles everything again. Without our own make's flags: with -s
+# the kernel's make would not say what it checks.
 sparse:
 	@dir=build/sparse
 	$(call copy_sources,build/sparse)
-	$(MAKE) --no-print-directory -C $(LAB)/kernels/6.12/build M=$(abspath build/sparse) \
+	MAKEFLAGS= $(MAKE) --no-print-directory -C $(LAB)/kernels/6.12/build M=$(abspath build/sparse) \
 		C=2 CF="-D__CHECK_ENDIAN__" modules > $$dir/sparse.log 2>&1 || { cat $$dir/sparse.log; exit 1; }
 	grep -q '^  CHECK ' $$dir/sparse.log || { echo "sparse did not run"; exit 1; }
 	if grep -E '^$(abspath build/sparse)/.*(warning|error):' $$dir/sparse.log | sed 's,$(abspath build/sparse)/,,'; then
