@@ -3,8 +3,13 @@
  * Mode D: data and tags are written in place, with nothing that ties them together over a crash.
  *
  * A read holds its verified part shared until the tags are compared; a write holds its range
- * exclusively until both data and tags are stored. Hashing and the tag update run beside the
- * data write.
+ * exclusively until both data and tags are stored.
+ *
+ * The short way: when the tags of a small io are in memory, it needs no work item. A read takes
+ * a copy of its stored tags along - they cannot change, because its range is held - and is
+ * compared with them where the data read ends. A write makes and stores its tags before the data
+ * is sent. Everything else takes the long way: tags are read on io_wq beside the data, and the
+ * rest is done there.
  *
  * Order of writes: none between data and tag. A crash may leave either without the other, for
  * any write that was not yet followed by a completed flush; later reads of that block then fail
@@ -12,14 +17,13 @@
  */
 #include "dm-integrity.h"
 
-/* The last of a read's two halves: data read, tags on their way into memory. */
-static void read_half_done(struct integrity_io *io)
+/* May a tag be computed here: not for so long with interrupts off. */
+static bool may_hash(void)
 {
-	if (!atomic_dec_and_test(&io->pending))
-		return;
-	integrity_io_verify(io);
-	integrity_io_complete(io);
+	return !in_hardirq() && !irqs_disabled();
 }
+
+/* --- read --- */
 
 static void read_verify(struct integrity_io *io)
 {
@@ -27,6 +31,19 @@ static void read_verify(struct integrity_io *io)
 	integrity_io_complete(io);
 }
 
+/* The stored tags came along. */
+static void read_small_endio(struct bio *bio)
+{
+	struct integrity_io *io = integrity_io_of(bio);
+
+	integrity_io_restore(io);
+	if (io->error || (may_hash() && integrity_io_matches(io)))
+		integrity_io_complete(io);
+	else
+		integrity_io_queue(io, read_verify);
+}
+
+/* The last of a read's two halves: data read, tags on their way into memory. */
 static void read_endio(struct bio *bio)
 {
 	struct integrity_io *io = integrity_io_of(bio);
@@ -39,17 +56,47 @@ static void read_endio(struct bio *bio)
 static void read_tags(struct integrity_io *io)
 {
 	integrity_tag_prefetch(io->ic, io->sector, io->verify);
-	read_half_done(io);
+	if (atomic_dec_and_test(&io->pending))
+		read_verify(io);
+}
+
+/* Copy the tags to io->tags if none has to be waited for. */
+static bool load_tags(struct integrity_io *io)
+{
+	u32 step = integrity_block_sectors(&io->ic->layout);
+	struct integrity_tag_cursor cur;
+	u8 *tag = io->tags;
+	u32 done;
+	int r = 0;
+
+	integrity_tag_cursor_init(&cur, io->ic);
+	integrity_tag_cursor_nowait(&cur);
+	for (done = 0; done < io->verify && !r; done += step, tag += io->ic->layout.tag_size)
+		r = integrity_tag_load(&cur, io->sector + done, tag);
+	integrity_tag_cursor_done(&cur);
+	return !r;
 }
 
 /* The range is held. */
 static void read_go(struct integrity_io *io)
 {
+	struct dm_integrity_c *ic = io->ic;
+
+	integrity_io_record(io);
+	if (io->verify <= ic->small_sectors) {
+		if (load_tags(io)) {
+			integrity_io_submit(io, read_small_endio);
+			return;
+		}
+	} else if (integrity_tags_cached(ic, io->sector, io->verify)) {
+		atomic_set(&io->pending, 1);
+		integrity_io_submit(io, read_endio);
+		return;
+	}
 	/*
 	 * Until both halves are done the work item belongs to read_tags; read_endio queues it
 	 * again only when it is the second, that is when read_tags has run.
 	 */
-	integrity_io_record(io);
 	atomic_set(&io->pending, 2);
 	integrity_io_queue(io, read_tags);
 	integrity_io_submit(io, read_endio);
@@ -77,6 +124,8 @@ static int direct_read(struct integrity_io *io)
 	return DM_MAPIO_SUBMITTED;
 }
 
+/* --- write --- */
+
 static void write_half_done(struct integrity_io *io)
 {
 	if (atomic_dec_and_test(&io->pending))
@@ -91,28 +140,42 @@ static void write_endio(struct bio *bio)
 	write_half_done(io);
 }
 
-static void write_tags(struct integrity_io *io)
+/* Make the tags of the bio at @iter and store them. Return: 0 or an error; *@at is where. */
+static int store_tags(struct integrity_io *io, struct integrity_tag_cursor *cur, u64 *at)
 {
 	struct dm_integrity_c *ic = io->ic;
 	struct bvec_iter iter = io->saved.iter;
 	struct bio *bio = integrity_io_bio(io);
 	u32 step = integrity_block_sectors(&ic->layout);
-	struct integrity_tag_cursor cur;
 	u8 tag[INTEGRITY_TAG_BYTES];
 	u32 done;
 	int r = 0;
 
+	for (done = 0; done < io->sectors; done += step) {
+		*at = io->sector + done;
+		r = integrity_tag_of_bio(ic, *at, bio, &iter, tag);
+		if (!r)
+			r = integrity_tag_store(cur, *at, tag);
+		if (r)
+			break;
+	}
+	integrity_tag_cursor_done(cur);
+	return r;
+}
+
+static void write_tags(struct integrity_io *io)
+{
+	struct dm_integrity_c *ic = io->ic;
+	struct integrity_tag_cursor cur;
+	u64 at;
+	int r;
+
 	integrity_tag_prefetch(ic, io->sector, io->sectors);
 	integrity_tag_cursor_init(&cur, ic);
-	for (done = 0; done < io->sectors && !r; done += step) {
-		r = integrity_tag_of_bio(ic, io->sector + done, bio, &iter, tag);
-		if (!r)
-			r = integrity_tag_store(&cur, io->sector + done, tag);
-	}
-	integrity_tag_cursor_done(&cur);
+	r = store_tags(io, &cur, &at);
 	if (r) {
 		DMERR_LIMIT("%s: cannot store the tag of sector 0x%llx (error %d)",
-			    integrity_name(ic), io->sector + done - step, r);
+			    integrity_name(ic), at, r);
 		integrity_io_error(io, integrity_no_mismatch(r));
 	}
 	integrity_commit_soon(ic);
@@ -122,7 +185,23 @@ static void write_tags(struct integrity_io *io)
 /* The range is held. */
 static void write_go(struct integrity_io *io)
 {
+	struct dm_integrity_c *ic = io->ic;
+
 	integrity_io_record(io);
+	if (io->sectors <= ic->small_sectors) {
+		struct integrity_tag_cursor cur;
+		u64 at;
+
+		integrity_tag_cursor_init(&cur, ic);
+		integrity_tag_cursor_nowait(&cur);
+		/* What was stored before one had to be waited for is stored again. */
+		if (!store_tags(io, &cur, &at)) {
+			integrity_commit_soon(ic);
+			atomic_set(&io->pending, 1);
+			integrity_io_submit(io, write_endio);
+			return;
+		}
+	}
 	atomic_set(&io->pending, 2);
 	integrity_io_queue(io, write_tags);
 	integrity_io_submit(io, write_endio);

@@ -41,12 +41,25 @@ void integrity_fail(struct dm_integrity_c *ic, const char *what, int error)
 	integrity_event(ic);
 }
 
+#define REBOOT_SECONDS	30	/* that saving may keep the machine waiting */
+
+static void reboot_work(struct work_struct *work)
+{
+	struct dm_integrity_c *ic = container_of(work, struct dm_integrity_c, reboot_work);
+
+	integrity_recalc_reboot(ic);
+	complete(&ic->reboot_done);
+}
+
 static int reboot_notify(struct notifier_block *nb, unsigned long code, void *data)
 {
 	struct dm_integrity_c *ic = container_of(nb, struct dm_integrity_c, reboot);
 
-	/* Nobody suspends us on the way down: save the position and the tags now. */
-	integrity_recalc_reboot(ic);
+	/* Nobody suspends us on the way down. But a disk that does not answer must not stop it. */
+	reinit_completion(&ic->reboot_done);
+	schedule_work(&ic->reboot_work);
+	if (!wait_for_completion_timeout(&ic->reboot_done, REBOOT_SECONDS * HZ))
+		DMERR("%s: gave up saving position and tags at reboot", integrity_name(ic));
 	return NOTIFY_DONE;
 }
 
@@ -151,8 +164,8 @@ static int setup_hashes(struct dm_integrity_c *ic, const struct integrity_params
 	ic->tags.digest_size = crypto_shash_digestsize(ic->tags.hash);
 	ic->layout.tag_size = p->tag_size ?: ic->tags.digest_size;
 	if (!ic->layout.tag_size) {
-		explain(why, "internal_hash: '%s' has no digest, so tag_size '-' means nothing",
-			p->internal_hash.spec);
+		explain(why, "internal_hash: '%.*s' has no digest, so tag_size '-' means nothing",
+			(int)p->internal_hash.name_len, p->internal_hash.spec);
 		return -EINVAL;
 	}
 
@@ -338,6 +351,7 @@ static void integrity_dtr(struct dm_target *ti)
 		return;
 	if (ic->reboot.notifier_call)
 		unregister_reboot_notifier(&ic->reboot);
+	cancel_work_sync(&ic->reboot_work);
 	/* Workers and the last of them may still be about to announce something. */
 	integrity_recalc_exit(ic);
 	integrity_io_exit(ic);
@@ -448,6 +462,8 @@ static int construct(struct dm_integrity_c *ic, struct integrity_params *p, char
 			return r;
 		}
 	}
+	ic->small_sectors = INTEGRITY_IO_TAG_BYTES / ic->layout.tag_size *
+			    integrity_block_sectors(&ic->layout);
 	set_target(ic);
 
 	ic->reboot.notifier_call = reboot_notify;
@@ -478,8 +494,10 @@ static int integrity_ctr(struct dm_target *ti, unsigned int argc, char **argv)
 		goto out;
 	ic->ti = ti;
 	ti->private = ic;
-	/* Before anything can fail: the destructor cancels it. */
+	/* Before anything can fail: the destructor cancels them. */
 	INIT_WORK(&ic->event_work, event_work);
+	INIT_WORK(&ic->reboot_work, reboot_work);
+	init_completion(&ic->reboot_done);
 	r = construct(ic, &params, why);
 	if (r)
 		integrity_dtr(ti);
@@ -504,6 +522,11 @@ static int fit_again(struct dm_integrity_c *ic, char *why, size_t why_size)
 	now.data_sectors = bdev_nr_sectors(ic->data_dev->bdev);
 	now.meta_sectors = bdev_nr_sectors(integrity_meta_bdev(ic));
 	r = integrity_layout_fit(&now);
+	/* Grown beyond what there is room for tags of: what was provided so far still can be. */
+	if ((r || now.log2_buffer < ic->layout.log2_buffer) &&
+	    now.data_sectors >= ic->layout.data_sectors &&
+	    now.meta_sectors >= ic->layout.meta_sectors)
+		return 0;
 	if (r || now.log2_buffer < ic->layout.log2_buffer || now.provided_sectors < ic->ti->len) {
 		snprintf(why, why_size,
 			 "the device is too small now: %llu sectors, metadata on %llu",
@@ -521,7 +544,7 @@ static int integrity_preresume(struct dm_target *ti)
 	struct dm_integrity_c *ic = ti->private;
 	bool flag, changed;
 	char why[ERROR_SIZE / 2];
-	u64 sector, stored;
+	u64 sector, mark, stored;
 	int r;
 
 	/*
@@ -534,6 +557,11 @@ static int integrity_preresume(struct dm_target *ti)
 	/* No message may come between what is read here and what is made of it. */
 	mutex_lock(&ic->recalc.control);
 	r = integrity_sb_reload(ic, why, sizeof(why));
+	if (r && r != -EINVAL && r != -EILSEQ && ic->activated) {
+		/* While this table was live nobody else wrote: it has what was stored last. */
+		DMERR("%s: %s; going on with the superblock in memory", integrity_name(ic), why);
+		r = 0;
+	}
 	if (!r)
 		r = fit_again(ic, why, sizeof(why));
 	if (r)
@@ -558,9 +586,15 @@ static int integrity_preresume(struct dm_target *ti)
 	/* No implementation stores a position within a block, but a disk can hold anything. */
 	if (sector < ic->layout.provided_sectors)
 		sector = round_down(sector, INTEGRITY_SB_SECTORS);
+	mark = sector;
 	if (flag && sector < ic->layout.provided_sectors && !ic->read_only) {
 		r = integrity_recalc_permitted(ic);
-		if (r) {
+		if (r && ic->activated) {
+			DMWARN("%s: has grown, but the keyed hash does not allow to recalculate the new end",
+			       integrity_name(ic));
+			mark = ic->layout.provided_sectors;
+			r = 0;
+		} else if (r) {
 			snprintf(why, sizeof(why),
 				 "a keyed hash does not allow the pending recalculation");
 			goto bad;
@@ -574,11 +608,16 @@ static int integrity_preresume(struct dm_target *ti)
 		}
 	}
 	ic->recalc_pending = false;
-	integrity_recalc_load(ic, flag, sector);
+	integrity_recalc_load(ic, flag, mark);
 	mutex_unlock(&ic->recalc.control);
 	return 0;
 bad:
 	mutex_unlock(&ic->recalc.control);
+	if (ic->activated) {
+		/* Left suspended, all that is above would wait for ever instead of getting an error. */
+		integrity_fail(ic, why, r);
+		return 0;
+	}
 	DMERR("%s: cannot resume: %s (error %d)", integrity_name(ic), why, r);
 	return r;
 }

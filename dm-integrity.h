@@ -198,6 +198,7 @@ struct integrity_tag_cursor {
 	u64 index;			/* of the buffer held, or not to be had */
 	u32 dirty_from, dirty_to;	/* bytes of the buffer that were stored to */
 	u64 whole_from, whole_to;	/* tag bytes that will all be stored to */
+	bool nowait;
 };
 
 void integrity_tag_cursor_init(struct integrity_tag_cursor *cur, struct dm_integrity_c *ic);
@@ -207,6 +208,12 @@ void integrity_tag_cursor_init(struct integrity_tag_cursor *cur, struct dm_integ
  * are then not read.
  */
 void integrity_tag_cursor_overwrite(struct integrity_tag_cursor *cur, u64 sector, u64 sectors);
+
+/*
+ * Never wait for metadata I/O through @cur: a buffer that is not in memory is -EAGAIN. With this,
+ * tags may be stored and compared in the map function.
+ */
+void integrity_tag_cursor_nowait(struct integrity_tag_cursor *cur);
 
 /* Let go of the buffer. The cursor can be used again. */
 void integrity_tag_cursor_done(struct integrity_tag_cursor *cur);
@@ -226,6 +233,17 @@ int integrity_tag_store(struct integrity_tag_cursor *cur, u64 sector, const u8 *
  * error.
  */
 int integrity_tag_compare(struct integrity_tag_cursor *cur, u64 sector, const u8 *tag);
+
+/**
+ * integrity_tag_load - fetch a block's stored tag
+ * @tag: tag_size bytes
+ *
+ * Context: may sleep for a metadata read. Return: 0 or the read's error.
+ */
+int integrity_tag_load(struct integrity_tag_cursor *cur, u64 sector, u8 *tag);
+
+/* Are all tags of [sector, sector + sectors) in memory now. Context: process, also in map. */
+bool integrity_tags_cached(struct dm_integrity_c *ic, u64 sector, u64 sectors);
 
 /*
  * Start reading the tags of [sector, sector + sectors). Context: may sleep, but not for the
@@ -293,6 +311,9 @@ struct integrity_bio_details {
 	blk_opf_t opf;
 };
 
+/* Ios whose tags fit in here take the short way: no work item, no second hop. */
+#define INTEGRITY_IO_TAG_BYTES	128
+
 /**
  * struct integrity_io - a bio on its way through the target; device-mapper's per-bio data
  */
@@ -310,6 +331,7 @@ struct integrity_io {
 	bool counted;			/* in recalc.foreground */
 	struct integrity_bio_details saved;
 	struct list_head flush_list;
+	u8 tags[INTEGRITY_IO_TAG_BYTES];	/* of a small io: stored (read) or made (write) */
 };
 
 static inline struct bio *integrity_io_bio(struct integrity_io *io)
@@ -369,6 +391,12 @@ static inline int integrity_no_mismatch(int error)
 void integrity_io_verify(struct integrity_io *io);
 
 /*
+ * Compare the first io->verify sectors with io->tags. Context: any. Return: true when all match;
+ * false says nothing yet: integrity_io_verify() decides.
+ */
+bool integrity_io_matches(struct integrity_io *io);
+
+/*
  * Complete the io with io->error, after a flush when it is FUA. Context: any. The io is gone on
  * return.
  */
@@ -420,6 +448,7 @@ struct integrity_pass_worker {
 	struct list_head in_flight;
 	u64 start;			/* of the chunk in hand */
 	u64 sectors;
+	u64 bad;			/* blocks of it that could not be read */
 };
 
 struct integrity_recalc {
@@ -520,6 +549,7 @@ struct dm_integrity_c {
 	char *internal_hash;
 	char *journal_mac;
 	u32 commit_time;		/* ms */
+	u32 small_sectors;		/* of an io whose tags fit in io->tags */
 
 	struct dm_io_client *io;
 	struct crypto_shash *mac;	/* journal_mac, or NULL */
@@ -542,6 +572,8 @@ struct dm_integrity_c {
 	atomic_t failed;		/* 0, or the errno with which every I/O ends */
 	struct work_struct event_work;
 	struct notifier_block reboot;
+	struct work_struct reboot_work;
+	struct completion reboot_done;
 };
 
 static inline struct block_device *integrity_meta_bdev(struct dm_integrity_c *ic)

@@ -14,6 +14,7 @@
  * waiting when it began; who comes later waits for the next, because its write may have come too
  * late for this one.
  */
+#include <crypto/algapi.h>
 #include <linux/slab.h>
 
 #include "dm-integrity.h"
@@ -106,8 +107,11 @@ void integrity_io_submit(struct integrity_io *io, bio_end_io_t *end_io)
 {
 	struct bio *bio = integrity_io_bio(io);
 
-	/* FUA is kept by a flush of data and tags after the write. */
-	bio->bi_opf &= ~REQ_FUA;
+	/*
+	 * FUA is kept by a flush of data and tags after the write. And nobody polls for the end of
+	 * what holds a range: who should may be waiting for that range.
+	 */
+	bio->bi_opf &= ~(REQ_FUA | REQ_POLLED);
 	bio->bi_end_io = end_io;
 	bio_set_dev(bio, io->ic->data_dev->bdev);
 	bio->bi_iter.bi_sector = integrity_data_sector(&io->ic->layout, io->sector);
@@ -189,6 +193,23 @@ static void report_mismatch(struct integrity_io *io, u64 sector)
 		integrity_event(ic);
 }
 
+bool integrity_io_matches(struct integrity_io *io)
+{
+	struct dm_integrity_c *ic = io->ic;
+	struct bio *bio = integrity_io_bio(io);
+	u32 step = integrity_block_sectors(&ic->layout);
+	struct bvec_iter iter = io->saved.iter;
+	u8 tag[INTEGRITY_TAG_BYTES];
+	const u8 *stored = io->tags;
+	u32 done;
+
+	for (done = 0; done < io->verify; done += step, stored += ic->layout.tag_size)
+		if (integrity_tag_of_bio(ic, io->sector + done, bio, &iter, tag) ||
+		    crypto_memneq(tag, stored, ic->layout.tag_size))
+			return false;
+	return true;
+}
+
 void integrity_io_verify(struct integrity_io *io)
 {
 	struct dm_integrity_c *ic = io->ic;
@@ -224,6 +245,12 @@ void integrity_io_verify(struct integrity_io *io)
 			break;
 	}
 	integrity_tag_cursor_done(&cur);
+	/*
+	 * dm-bufio writes tags on its own, too, and says only at the next flush that it could not:
+	 * what came back from the disk then is an old tag, and no mismatch.
+	 */
+	if (r > 0)
+		r = integrity_tags_flush(ic) ?: r;
 
 	if (r > 0) {
 		report_mismatch(io, sector);
@@ -275,7 +302,7 @@ int integrity_flush(struct dm_integrity_c *ic)
 {
 	DECLARE_COMPLETION_ONSTACK(flushed);
 	struct bio bio;
-	int r;
+	int r, err;
 
 	if (ic->read_only)
 		return 0;
@@ -292,8 +319,12 @@ int integrity_flush(struct dm_integrity_c *ic)
 	submit_bio(&bio);
 	r = integrity_tags_flush(ic);
 	wait_for_completion_io(&flushed);
-	if (!r)
-		r = blk_status_to_errno(bio.bi_status);
+	if (bio.bi_status) {
+		/* What was acknowledged may be lost, and the device tells only once. */
+		err = integrity_no_mismatch(blk_status_to_errno(bio.bi_status));
+		integrity_fail(ic, "flushing data", err);
+		r = r ?: err;
+	}
 	bio_uninit(&bio);
 	return r;
 }
@@ -347,7 +378,7 @@ int integrity_io_map(struct dm_integrity_c *ic, struct bio *bio)
 	struct dm_target *ti = ic->ti;
 	u32 spb = integrity_block_sectors(&ic->layout);
 
-	memset(io, 0, sizeof(*io));
+	memset(io, 0, offsetof(struct integrity_io, tags));
 	io->ic = ic;
 	io->range.granted = integrity_io_granted;
 

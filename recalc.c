@@ -232,16 +232,22 @@ static u64 smallest_read(struct dm_integrity_c *ic)
 		     bdev_logical_block_size(ic->data_dev->bdev) >> SECTOR_SHIFT);
 }
 
-static void count_bad(struct dm_integrity_c *ic, u64 sector, u64 sectors, const char *what,
+/*
+ * Blocks count as bad when their chunk is done: one that is given up half way will be taken, and
+ * its bad blocks met, again.
+ */
+static void count_bad(struct integrity_pass_worker *w, u64 sector, u64 sectors, const char *what,
 		      unsigned int weight, int error)
 {
+	struct dm_integrity_c *ic = w->ic;
 	struct integrity_recalc *r = &ic->recalc;
 	u64 errors;
+
+	w->bad += sectors >> ic->layout.log2_sectors_per_block;
 
 	spin_lock(&r->lock);
 	r->errors += weight;
 	errors = r->errors;
-	r->bad += sectors >> ic->layout.log2_sectors_per_block;
 	r->first_bad = min(r->first_bad, sector);
 	spin_unlock(&r->lock);
 
@@ -281,7 +287,7 @@ static int make_tags(struct integrity_pass_worker *w, u64 sector, u64 sectors, u
 						    l->tag_size);
 
 			todo = min(lost << l->log2_sectors_per_block, end - sector);
-			count_bad(ic, sector, todo, "tags", INTEGRITY_PASS_TAG_ERROR, r);
+			count_bad(w, sector, todo, "tags", INTEGRITY_PASS_TAG_ERROR, r);
 			r = 0;
 		}
 		sector += todo;
@@ -323,7 +329,7 @@ static bool do_chunk(struct integrity_pass_worker *w)
 		if (len > unit) {
 			len = max(round_down(len / 2, unit), unit);
 		} else {
-			count_bad(ic, pos, len, "data", 1, r);
+			count_bad(w, pos, len, "data", 1, r);
 			pos += len;
 		}
 		/*
@@ -390,6 +396,7 @@ static bool take_chunk(struct integrity_pass_worker *w)
 			sectors = min(sectors, r->end - r->next);
 			w->start = r->next;
 			w->sectors = sectors;
+			w->bad = 0;
 			r->next += sectors;
 			r->pace_at = at;
 			r->pace_sectors = sectors;
@@ -414,10 +421,12 @@ static void give_back_chunk(struct integrity_pass_worker *w, bool done)
 
 	spin_lock(&r->lock);
 	list_del(&w->in_flight);
-	if (done)
+	if (done) {
 		count_work(r, w->sectors);
-	else
+		r->bad += w->bad;
+	} else {
 		r->unfinished = min(r->unfinished, w->start);
+	}
 	mark = r->next;
 	if (!list_empty(&r->in_flight))
 		mark = list_first_entry(&r->in_flight, struct integrity_pass_worker, in_flight)
@@ -517,6 +526,8 @@ static void start_workers(struct dm_integrity_c *ic)
 	r->unfinished = U64_MAX;
 	r->workers = n;
 	r->saved_at = jiffies;
+	/* However old it is: jiffies wrap. */
+	WRITE_ONCE(r->last_io, jiffies - msecs_to_jiffies(BUSY_MS));
 	r->pace_at = 0;
 	r->pace_sectors = 0;
 	r->seen = true;
@@ -597,7 +608,7 @@ void integrity_recalc_resume(struct dm_integrity_c *ic)
 	if (pending(ic) && !atomic_read(&ic->failed)) {
 		if (ic->read_only || (ic->params.no_recalculate && !ic->activated))
 			move(r, INTEGRITY_PASS_FREEZE);
-		else if (r->state != INTEGRITY_PASS_SUSPENDED_FROZEN)
+		else if (r->state == INTEGRITY_PASS_SUSPENDED_IDLE)
 			move(r, INTEGRITY_PASS_START);
 	}
 	start = move(r, INTEGRITY_PASS_RESUME) && running(r);
@@ -695,6 +706,8 @@ static int msg_reset_recalculate(struct dm_integrity_c *ic)
 		err = set_position(ic, true, 0);
 	if (!err)
 		start_pass(ic);
+	else
+		integrity_event(ic);	/* it is frozen now */
 	return err;
 }
 
@@ -710,8 +723,10 @@ static int msg_cancel_recalculate(struct dm_integrity_c *ic)
 			DMINFO("%s: recalculation given up, all blocks are verified from now on",
 			       integrity_name(ic));
 	}
-	if (err)
+	if (err) {
+		integrity_event(ic);	/* it is frozen now */
 		return err;
+	}
 	/* Or the line that `dmsetup table` prints would start it again when it is loaded. */
 	ic->params.recalculate = false;
 	ic->params.reset_recalculate = false;
@@ -846,11 +861,12 @@ out:
 void integrity_recalc_status(struct dm_integrity_c *ic, struct integrity_status_view *v)
 {
 	struct integrity_recalc *r = &ic->recalc;
-	u64 now = ktime_get_ns();
+	u64 now;
 
 	v->have_recalc = integrity_sb_flags(ic) & INTEGRITY_SB_RECALCULATING;
 
 	spin_lock(&r->lock);
+	now = ktime_get_ns();
 	v->recalc_sector = integrity_recalc_mark(r);
 	v->action = atomic_read(&ic->failed) ? "Fail" :
 					       integrity_pass_action(r->state, "recalculate");

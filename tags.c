@@ -187,6 +187,11 @@ void integrity_tag_cursor_overwrite(struct integrity_tag_cursor *cur, u64 sector
 	cur->whole_to = cur->whole_from + (sectors >> l->log2_sectors_per_block) * l->tag_size;
 }
 
+void integrity_tag_cursor_nowait(struct integrity_tag_cursor *cur)
+{
+	cur->nowait = true;
+}
+
 void integrity_tag_cursor_done(struct integrity_tag_cursor *cur)
 {
 	if (!cur->buffer)
@@ -218,7 +223,12 @@ static u8 *cursor_at(struct integrity_tag_cursor *cur, u64 offset, unsigned int 
 
 		integrity_tag_cursor_done(cur);
 		cur->index = index;
-		if (begin >= cur->whole_from && begin + size <= cur->whole_to) {
+		if (cur->nowait) {
+			data = dm_bufio_get(t->bufio, index, &b);
+			/* What could not be read is tried again, and reported, by who may wait. */
+			if (IS_ERR_OR_NULL(data))
+				return ERR_PTR(-EAGAIN);
+		} else if (begin >= cur->whole_from && begin + size <= cur->whole_to) {
 			data = dm_bufio_new(t->bufio, index, &b);
 			/*
 			 * Somebody's read of it may have failed before; that buffer is gone now,
@@ -292,6 +302,25 @@ int integrity_tag_compare(struct integrity_tag_cursor *cur, u64 sector, const u8
 	return differs ? 1 : 0;
 }
 
+int integrity_tag_load(struct integrity_tag_cursor *cur, u64 sector, u8 *tag)
+{
+	u64 offset = integrity_tag_offset(&cur->ic->layout, sector);
+	unsigned int left = cur->ic->layout.tag_size;
+
+	while (left) {
+		unsigned int len = left;
+		u8 *p = cursor_at(cur, offset, &len);
+
+		if (IS_ERR(p))
+			return PTR_ERR(p);
+		memcpy(tag, p, len);
+		tag += len;
+		offset += len;
+		left -= len;
+	}
+	return 0;
+}
+
 /* Buffers of the tags of [sector, sector + sectors), which lie in one interleaved area. */
 static void tag_buffers(struct dm_integrity_c *ic, u64 sector, u64 sectors, u64 *first, u64 *last)
 {
@@ -301,6 +330,25 @@ static void tag_buffers(struct dm_integrity_c *ic, u64 sector, u64 sectors, u64 
 
 	*first = begin >> ic->tags.buffer_shift;
 	*last = (end - 1) >> ic->tags.buffer_shift;
+}
+
+bool integrity_tags_cached(struct dm_integrity_c *ic, u64 sector, u64 sectors)
+{
+	u64 n, first, last;
+	struct dm_buffer *b;
+
+	for (; sectors; sector += n, sectors -= n) {
+		n = min(sectors, integrity_area_remaining(&ic->layout, sector));
+		if (!n)
+			return false;
+		tag_buffers(ic, sector, n, &first, &last);
+		for (; first <= last; first++) {
+			if (IS_ERR_OR_NULL(dm_bufio_get(ic->tags.bufio, first, &b)))
+				return false;
+			dm_bufio_release(b);
+		}
+	}
+	return true;
 }
 
 void integrity_tag_prefetch(struct dm_integrity_c *ic, u64 sector, u64 sectors)
