@@ -227,10 +227,39 @@ def same(a, b, what):
              f"{x[at:at + 16].hex()} and {y[at:at + 16].hex()}")
 
 
+def counted(disks):
+    """A linear device above each disk, for written(): a RAM disk itself counts nothing."""
+    found = []
+    for disk in disks:
+        name = f"counted-{os.path.basename(disk)}"
+        Device(name).create(size_of(disk) // SECTOR, f"linear {disk} 0")
+        found.append(f"/dev/mapper/{name}")
+        before = written(found[-1])
+        poke(found[-1], 0, bytes(SECTOR))
+        after = written(found[-1])
+        if after[0] <= before[0] or after[1] <= before[1]:
+            fail(f"{disk}: a write is not counted: {before} before, {after} after")
+    return found
+
+
+def io_counts(dev):
+    """The words of the statistics of a mapped device, as one of counted(), since it exists."""
+    number = os.stat(dev).st_rdev
+    stat = pathlib.Path(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}").resolve() / "stat"
+    if not stat.parent.name.startswith("dm-"):
+        fail(f"{dev}: not a mapped device, nothing may be counted")
+    return list(map(int, stat.read_text().split()))
+
+
 def written(dev):
-    """Sectors that the kernel wrote to a disk since it exists, and flushes it sent."""
-    words = pathlib.Path(f"/sys/block/{os.path.basename(dev)}/stat").read_text().split()
-    return int(words[6])
+    """(writes and flushes, sectors written) so far."""
+    words = io_counts(dev)
+    return words[4] + words[15], words[6]
+
+
+def reads(dev):
+    """How many so far."""
+    return io_counts(dev)[0]
 
 
 # --- superblocks (1.2) ---

@@ -11,7 +11,7 @@ PYTHONPATH=$DMI_TOP/tests/vm exec /usr/bin/python3 - << 'END'
 from volume import *
 
 load("ours")
-data, meta, blank, tiny = ramdisks(2, 4)
+data, meta, blank, tiny = counted(ramdisks(2, 4))
 small = Device("small").create(64, f"linear {tiny} 0")
 SECRET = "c0ffee"
 H = "internal_hash:crc32c"
@@ -164,7 +164,7 @@ for length in (8, 16):
         fail("accepted as the second target of a table")
 log.expect("singleton|must appear alone|must begin at sector 0")
 
-expect_eq([written(d) for d in (data, meta, blank, tiny)], writes, "sectors written by refused tables")
+expect_eq([written(d) for d in (data, meta, blank, tiny)], writes, "writes and sectors of refused tables")
 expect_eq(digest(data, meta, blank, tiny), before, "disks after the refused tables")
 
 # A table that is wrong in nothing, with every word that may be there, a word twice and words too many.
@@ -178,8 +178,14 @@ with Device("v").create(P, f"{v.table()} surplus words that:nobody counts") as d
     spot_check(dev.path, 1, 1024)
 with m.open() as dev:
     write_all(dev.path, 1, 512)
+# What was counted above counts.
+for d, count in zip((data, meta, blank), writes):
+    if written(d)[1] <= count[1]:
+        fail(f"no sector was written to {d} by the right tables")
 v.check()
 m.check()
 small.remove()
+for d in (data, meta, blank, tiny):
+    Device(os.path.basename(d)).remove()
 say(f"{known + 2} wrong tables were refused with a sentence")
 END

@@ -11,7 +11,7 @@ PYTHONPATH=$DMI_TOP/tests/vm exec /usr/bin/python3 - << 'END'
 from volume import *
 
 load("ours")
-data, sdata, smeta, blank = ramdisks(4, 4)
+data, sdata, smeta, blank = counted(ramdisks(4, 4))
 volumes = [Volume(data, "internal_hash:crc32c fix_padding interleave_sectors:512").format(),
            Volume(sdata, "internal_hash:sha256 block_size:4096", smeta).format()]
 for v in volumes:
@@ -45,7 +45,7 @@ counts = [written(d) for d in ALL]
 
 
 def untouched(what):
-    expect_eq([written(d) for d in ALL], counts, f"sectors written: {what}")
+    expect_eq([written(d) for d in ALL], counts, f"writes and sectors: {what}")
     expect_eq(digest(*ALL), before, f"disks: {what}")
 
 
@@ -131,5 +131,11 @@ for v in volumes:
         write_all(dev.path, 2, v.block_size)
         read_all(dev.path, 2, v.block_size)
     v.check()
+# What was counted above counts.
+for d, count in zip((data, sdata, smeta), counts):
+    if written(d)[1] <= count[1]:
+        fail(f"no sector was written to {d} by the writable tables")
+for d in ALL:
+    Device(os.path.basename(d)).remove()
 say(f"used read-only {uses} times: no sector was written")
 END
