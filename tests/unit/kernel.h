@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #ifdef UNIT_FREESTANDING
+#define EIO		5
 #define EBUSY		16
 #define EINVAL		22
 #define ENOSPC		28
@@ -22,6 +23,7 @@
 
 int vsnprintf(char *buf, size_t size, const char *fmt, va_list args);
 int memcmp(const void *a, const void *b, size_t size);
+void *memcpy(void *to, const void *from, size_t size);
 void *memset(void *p, int c, size_t size);
 char *strchr(const char *s, int c);
 int strcmp(const char *a, const char *b);
