@@ -287,7 +287,9 @@ u32 integrity_replay_section(const struct integrity_layout *l,
  * @section: receives the first section of the step; the others follow it around the ring, see
  * integrity_next_section()
  *
- * An erase that was interrupted anywhere is found to hold nothing to be replayed.
+ * An erase that was interrupted anywhere is found to hold nothing to be replayed. That is so once:
+ * when the erase that follows is interrupted too, both times amid the same section, and the second
+ * has overwritten all that the first wrote, what is left of that section may pass for whole.
  *
  * Return: the number of sections, which may be 0.
  */
