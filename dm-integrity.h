@@ -343,7 +343,7 @@ static inline struct bio *integrity_io_bio(struct integrity_io *io)
  * struct integrity_mode - what the modes do differently; no other file asks which mode it is
  *
  * @read and @write take over an io whose range and alignment were checked, in the map function's
- * context: they never sleep, and return a DM_MAPIO_* code.
+ * context: they never wait for a range, I/O or other work, and return a DM_MAPIO_* code.
  */
 struct integrity_mode {
 	char letter;			/* J D B I R */
@@ -569,7 +569,7 @@ struct dm_integrity_c {
 	struct delayed_work commit_work;
 
 	atomic64_t mismatches;
-	atomic_t failed;		/* 0, or the errno with which every I/O ends */
+	atomic_t failed;		/* 0, or why; every I/O ends with an error */
 	struct work_struct event_work;
 	struct notifier_block reboot;
 	struct work_struct reboot_work;
