@@ -614,7 +614,7 @@ static int integrity_preresume(struct dm_target *ti)
 bad:
 	mutex_unlock(&ic->recalc.control);
 	if (ic->activated) {
-		/* Left suspended, all that is above would wait for ever instead of getting an error. */
+		/* Left suspended, all above would wait for ever instead of getting an error. */
 		integrity_fail(ic, why, r);
 		return 0;
 	}

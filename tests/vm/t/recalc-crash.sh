@@ -4,7 +4,6 @@
 # position on the disk is right, but those of blocks that were written after the last
 # flush that was acknowledged; and the next load continues from there, to the end.
 # host: yes
-# long: yes
 # kernels: 6.12
 # timeout: 900
 

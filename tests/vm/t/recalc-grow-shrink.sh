@@ -4,7 +4,6 @@
 # superblock before resume returns; what is new is recalculated by itself, and nothing
 # else, when the flag is set; a position beyond the new end comes back to it. After the
 # same steps the superblock is the one that the kernel's own target leaves.
-# long: yes
 # kernels: 6.12
 # timeout: 420
 
@@ -156,7 +155,9 @@ steps() {
 		msg v frozen
 		lower $SMALL
 		dmsetup suspend v
-		! dmsetup resume v 2> /dev/null || fail "a table that is longer than the volume was resumed"
+		# The live table is longer than the volume now: it serves nothing, and says so.
+		dmsetup resume v
+		expect_action v Fail
 		reload "$small"
 		expect_eq "$(sb_now $sbdev provided) $(sb_now $sbdev recalc_sector)" "$small $small" "provided and position"
 		pass_over v || fail "after shrinking below the position: $(dm_status v)"

@@ -15,7 +15,7 @@ case "$DMI_KERNEL" in
 debug) rounds=100 ;;
 *) rounds=60 ;;
 esac
-rounds=${DMI_ROUNDS:-$rounds}	# of each of two volumes
+rounds=${DMI_ROUNDS:-$rounds}	# of each of two volumes: 200 in all on debug
 
 # The audit records of so many tables would be most of what the console has to print.
 dmesg -n 5

@@ -3,7 +3,7 @@
 # While passes run, one after the other, programs read, write, flush and check what
 # they wrote: no I/O fails, nothing reads back wrong, and when the last pass is over
 # the oracle finds every tag right. Both layouts, 512 and 4096 byte blocks, two hashes.
-# kernels: 6.12
+# kernels: 6.1 6.12 debug
 # timeout: 420
 
 . "$DMI_TOP/tests/vm/lib.sh"

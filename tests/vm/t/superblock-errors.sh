@@ -149,19 +149,24 @@ for field, value, regex in CHANGED:
         expect_eq(dev.field(0), "0", "mismatches")
     count += 1
 
-# A live table, suspended; and one whose disk became zero.
-with inter.open() as dev:
-    dev.suspend()
-    set_field(data, "tag_size", 8)
-    log.mark()
-    expect_refused(EINVAL, "resume of a live table", dev.resume)
-    log.expect("cannot resume: .*tag_size changed")
-    poke(data, 0, bytes(4096))
-    expect_refused(EINVAL, "resume of a live table on zeros", dev.resume)
-    expect_eq(peek(data, 0, 4096), bytes(4096), "zeros after the refused resume")
-    restore(inter)
-    dev.resume()
-    spot_check(dev.path, 1, inter.block_size)
+# A live table, suspended; and one whose disk became zero. Left suspended, what is above it would
+# wait for ever: it comes back, says that it has failed, serves and writes nothing.
+for what, spoil in (("tag_size", lambda: set_field(data, "tag_size", 8)),
+                    ("magic", lambda: poke(data, 0, bytes(4096)))):
+    with inter.open() as dev:
+        dev.suspend()
+        spoil()
+        before = digest(data)
+        log.mark()
+        dev.resume()
+        log.expect(f"Error on .*{what} changed")
+        expect_eq(dev.field(3), "Fail", f"action after {what} changed under a live table")
+        expect_refused(errno.EIO, "read of a device that has failed", read_at, dev.path, 0, 4096)
+        expect_eq(digest(data), before, f"disk after {what} changed under a live table")
+        restore(inter)
+        dev.load(LENGTH[inter], inter.table())
+        dev.resume()
+        spot_check(dev.path, 1, inter.block_size)
 
 # What another table may have changed meanwhile is taken over: position and size.
 with Device("v").create() as dev:

@@ -3,8 +3,8 @@
 # A tag may have any size from 1 to 255 bytes, smaller or larger than the digest, with
 # any block size and any size of the tag buffers that its tags straddle: data written
 # at random is read back, by another buffer size as well, the oracle finds every tag
-# right, and each byte of a tag counts, padding included.
-# long: yes
+# right, and each byte of a tag counts, padding included. Sizes at random besides fixed
+# ones; with --long more of both.
 # kernels: 6.1 debug
 # timeout: 420
 
@@ -29,11 +29,26 @@ VOLUMES = [
     (255, "sha512", 4096, 16, 4, "interleave_sectors:64 fix_padding"),
     (255, "crc32c", 2048, 1, 1, "interleave_sectors:512"),
 ]
-MIB = 0.75 if DEBUG else 1.5
+LONG = "DMI_LONG" in os.environ
+MIB = 0.5 if not LONG else 0.75 if DEBUG else 1.5
+SEED = int(os.environ.get("DMI_SEED", time.time_ns()))
+
+
+def any_volume(rng):
+    return (rng.randrange(1, 256), rng.choice(list(DIGEST)), rng.choice((512, 1024, 2048, 4096)),
+            rng.choice((1, 2, 4, 8, 128)), rng.choice((1, 2, 4, 8, 128)),
+            rng.choice(("meta", "interleave_sectors:512 fix_padding")))
+
+
+DIGEST = {"crc32c": 4, "sha256": 32, "sha512": 64, f"hmac(sha256):{KEY}": 32}
+if not LONG:
+    # The smallest, an odd one, larger than the digest, the largest.
+    VOLUMES = [VOLUMES[n] for n in (0, 4, 7, 11)]
+VOLUMES += [any_volume(random.Random(SEED + n)) for n in range(6 if LONG else 2)]
+say(f"seed {SEED}: tags of {', '.join(str(v[0]) for v in VOLUMES)} bytes")
 
 load("ours")
 disks = iter(ramdisks(MIB, 2 * len(VOLUMES)))
-DIGEST = {"crc32c": 4, "sha256": 32, "sha512": 64, f"hmac(sha256):{KEY}": 32}
 bad = 0
 for seed, (tag, h, bs, wb, rb, rest) in enumerate(VOLUMES):
     data, meta = next(disks), next(disks)
