@@ -104,20 +104,19 @@ static void read_go(struct integrity_io *io)
 
 static int direct_read(struct integrity_io *io)
 {
-	u64 mark = integrity_recalc_mark(&io->ic->recalc);
 	struct bio *bio = integrity_io_bio(io);
 
+	io->verify = integrity_io_to_verify(io);
 	/*
 	 * What lies beyond the mark has no tag yet and is returned as it is. No lock is needed
 	 * for it: nothing is compared, and who reads what is being written may get either.
 	 */
-	if (io->sector >= mark) {
+	if (!io->verify) {
 		bio_set_dev(bio, io->ic->data_dev->bdev);
 		bio->bi_iter.bi_sector = integrity_data_sector(&io->ic->layout, io->sector);
 		return DM_MAPIO_REMAPPED;
 	}
 
-	io->verify = min_t(u64, io->sectors, mark - io->sector);
 	io->step = read_go;
 	if (integrity_range_lock(&io->ic->ranges, &io->range, io->sector, io->verify, true))
 		read_go(io);
@@ -140,7 +139,10 @@ static void write_endio(struct bio *bio)
 	write_half_done(io);
 }
 
-/* Make the tags of the bio at @iter and store them. Return: 0 or an error; *@at is where. */
+/*
+ * Make the tags of the bio, or take those that came with it, and store them. Return: 0 or an error;
+ * *@at is where.
+ */
 static int store_tags(struct integrity_io *io, struct integrity_tag_cursor *cur, u64 *at)
 {
 	struct dm_integrity_c *ic = io->ic;
@@ -151,9 +153,15 @@ static int store_tags(struct integrity_io *io, struct integrity_tag_cursor *cur,
 	u32 done;
 	int r = 0;
 
+	/* Without either, the tags stay what they were. */
+	if (!ic->tags.hash && !io->saved.integrity)
+		return 0;
 	for (done = 0; done < io->sectors; done += step) {
 		*at = io->sector + done;
-		r = integrity_tag_of_bio(ic, *at, bio, &iter, tag);
+		if (ic->tags.hash)
+			r = integrity_tag_of_bio(ic, *at, bio, &iter, tag);
+		else
+			integrity_payload_get(io, *at, tag);
 		if (!r)
 			r = integrity_tag_store(cur, *at, tag);
 		if (r)
@@ -215,8 +223,18 @@ static int direct_write(struct integrity_io *io)
 	return DM_MAPIO_SUBMITTED;
 }
 
+/* --- life --- */
+
+static void commit_tags(struct dm_integrity_c *ic)
+{
+	integrity_tags_flush(ic);
+}
+
 const struct integrity_mode integrity_mode_direct = {
 	.letter = 'D',
 	.read = direct_read,
 	.write = direct_write,
+	.flush = integrity_flush,
+	.commit = commit_tags,
+	.stop = integrity_flush,
 };

@@ -38,6 +38,8 @@ void integrity_fail(struct dm_integrity_c *ic, const char *what, int error)
 		return;
 	DMERR("%s: Error on %s: %d; the device serves no more I/O until a table is loaded again",
 	      integrity_name(ic), what, error);
+	if (ic->mode->failed)
+		ic->mode->failed(ic);
 	integrity_event(ic);
 }
 
@@ -132,17 +134,7 @@ static int open_devices(struct dm_integrity_c *ic, const struct integrity_params
 static int check_supported(const struct integrity_params *p, char *why)
 {
 	if (p->mode != 'D' && p->mode != 'J') {
-		explain(why, "mode %c is not supported by this version, only D (and J to format)",
-			p->mode);
-		return -EINVAL;
-	}
-	if (!p->internal_hash.spec) {
-		explain(why,
-			"internal_hash is missing: tags from an upper layer are not supported by this version");
-		return -EINVAL;
-	}
-	if (p->journal_crypt.spec) {
-		explain(why, "journal_crypt is not supported by this version");
+		explain(why, "mode %c is not supported by this version, only J and D", p->mode);
 		return -EINVAL;
 	}
 	if (p->allow_discards) {
@@ -153,15 +145,26 @@ static int check_supported(const struct integrity_params *p, char *why)
 	return 0;
 }
 
+/* What the table said, key included, to be printed. */
+static int keep_word(char **word, const struct integrity_alg_param *alg)
+{
+	if (!alg->spec)
+		return 0;
+	*word = kstrdup(alg->spec, GFP_KERNEL);
+	return *word ? 0 : -ENOMEM;
+}
+
 static int setup_hashes(struct dm_integrity_c *ic, const struct integrity_params *p, char *why)
 {
 	int r;
 
-	r = integrity_alloc_hash(&ic->tags.hash, &p->internal_hash, "internal_hash", why,
-				 ERROR_SIZE);
-	if (r)
-		return r;
-	ic->tags.digest_size = crypto_shash_digestsize(ic->tags.hash);
+	if (p->internal_hash.spec) {
+		r = integrity_alloc_hash(&ic->tags.hash, &p->internal_hash, "internal_hash", why,
+					 ERROR_SIZE);
+		if (r)
+			return r;
+		ic->tags.digest_size = crypto_shash_digestsize(ic->tags.hash);
+	}
 	ic->layout.tag_size = p->tag_size ?: ic->tags.digest_size;
 	if (!ic->layout.tag_size) {
 		explain(why, "internal_hash: '%.*s' has no digest, so tag_size '-' means nothing",
@@ -174,14 +177,14 @@ static int setup_hashes(struct dm_integrity_c *ic, const struct integrity_params
 		if (r)
 			return r;
 	}
-	ic->internal_hash = kstrdup(p->internal_hash.spec, GFP_KERNEL);
-	if (p->journal_mac.spec)
-		ic->journal_mac = kstrdup(p->journal_mac.spec, GFP_KERNEL);
-	if (!ic->internal_hash || (p->journal_mac.spec && !ic->journal_mac)) {
+	r = keep_word(&ic->internal_hash, &p->internal_hash);
+	if (!r)
+		r = keep_word(&ic->journal_mac, &p->journal_mac);
+	if (!r)
+		r = keep_word(&ic->journal_crypt, &p->journal_crypt);
+	if (r)
 		explain(why, "out of memory");
-		return -ENOMEM;
-	}
-	return 0;
+	return r;
 }
 
 /* What is known of the layout before the superblock is read. */
@@ -239,7 +242,7 @@ static int format(struct dm_integrity_c *ic, const struct integrity_params *p, c
 		flags |= INTEGRITY_SB_HAVE_JOURNAL_MAC;
 	if (l->fix_padding)
 		flags |= INTEGRITY_SB_FIXED_PADDING;
-	if (p->fix_hmac) {
+	if (p->fix_hmac && (ic->tags.hash || ic->mac)) {
 		flags |= INTEGRITY_SB_FIXED_HMAC;
 		get_random_bytes(sb->salt, sizeof(sb->salt));
 	}
@@ -257,6 +260,9 @@ static int format(struct dm_integrity_c *ic, const struct integrity_params *p, c
 			crypto_shash_digestsize(ic->mac));
 		return -EINVAL;
 	}
+	r = integrity_journal_init(ic, &p->journal_crypt, why, ERROR_SIZE);
+	if (r)
+		return r;
 	r = integrity_journal_format(ic);
 	if (r) {
 		explain(why, "cannot write the journal while formatting (error %d)",
@@ -283,11 +289,6 @@ static int open_volume(struct dm_integrity_c *ic, const struct integrity_params 
 	u32 flags = le32_to_cpu(sb->flags);
 	int r;
 
-	if (p->mode == 'J') {
-		explain(why,
-			"mode J is not supported by this version but to format: load with mode D");
-		return -EINVAL;
-	}
 	if (flags & INTEGRITY_SB_DIRTY_BITMAP) {
 		explain(why,
 			"the volume was not closed cleanly in mode B: this version cannot recover it, open it once in mode B");
@@ -296,21 +297,15 @@ static int open_volume(struct dm_integrity_c *ic, const struct integrity_params 
 	l->journal_sections = le32_to_cpu(sb->journal_sections);
 	l->log2_interleave = sb->log2_interleave_sectors;
 	l->fix_padding = flags & INTEGRITY_SB_FIXED_PADDING;
+	if ((flags & INTEGRITY_SB_RECALCULATING) && !ic->tags.hash) {
+		explain(why,
+			"the superblock says that tags are to be recalculated, which needs internal_hash");
+		return -EINVAL;
+	}
 	r = integrity_layout_fit(l);
 	if (r)
 		return layout_error(ic, r, why);
-
-	/*
-	 * Only another implementation can have left entries behind, so this need not be asked
-	 * again at resume.
-	 */
-	r = integrity_journal_check_empty(ic);
-	if (r == -EUCLEAN)
-		explain(why,
-			"the journal holds writes that were not replayed: this version cannot, open the volume once in mode J");
-	else if (r)
-		explain(why, "cannot read the journal (error %d)", r);
-	return r;
+	return integrity_journal_init(ic, &p->journal_crypt, why, ERROR_SIZE);
 }
 
 static int check_table(struct dm_integrity_c *ic, const struct integrity_params *p, char *why)
@@ -355,6 +350,7 @@ static void integrity_dtr(struct dm_target *ti)
 	/* Workers and the last of them may still be about to announce something. */
 	integrity_recalc_exit(ic);
 	integrity_io_exit(ic);
+	integrity_journal_exit(ic);
 	cancel_work_sync(&ic->event_work);
 	integrity_tags_exit(ic);
 	integrity_sb_exit(ic);
@@ -368,6 +364,7 @@ static void integrity_dtr(struct dm_target *ti)
 		dm_put_device(ti, ic->data_dev);
 	kfree_sensitive(ic->internal_hash);
 	kfree_sensitive(ic->journal_mac);
+	kfree_sensitive(ic->journal_crypt);
 	ti->private = NULL;
 	kfree_sensitive(ic);
 }
@@ -448,6 +445,8 @@ static int construct(struct dm_integrity_c *ic, struct integrity_params *p, char
 	ic->params.internal_hash.hexkey = NULL;
 	ic->params.journal_mac.spec = NULL;
 	ic->params.journal_mac.hexkey = NULL;
+	ic->params.journal_crypt.spec = NULL;
+	ic->params.journal_crypt.hexkey = NULL;
 
 	r = integrity_tags_init(ic);
 	if (r) {
@@ -498,6 +497,7 @@ static int integrity_ctr(struct dm_target *ti, unsigned int argc, char **argv)
 	INIT_WORK(&ic->event_work, event_work);
 	INIT_WORK(&ic->reboot_work, reboot_work);
 	init_completion(&ic->reboot_done);
+	integrity_journal_setup(ic);
 	r = construct(ic, &params, why);
 	if (r)
 		integrity_dtr(ti);
@@ -564,6 +564,12 @@ static int integrity_preresume(struct dm_target *ti)
 	}
 	if (!r)
 		r = fit_again(ic, why, sizeof(why));
+	if (!r && !ic->replayed) {
+		r = integrity_journal_replay(ic, why, sizeof(why));
+		ic->replayed = !r;
+		if (!r && !ic->mode->keeps_journal)
+			integrity_journal_release(ic);
+	}
 	if (r)
 		goto bad;
 
@@ -627,6 +633,9 @@ static void integrity_resume(struct dm_target *ti)
 	struct dm_integrity_c *ic = ti->private;
 
 	compat_queue_stable_writes(dm_disk(dm_table_get_md(ti->table))->queue);
+	if (!ic->tags.hash)
+		compat_register_integrity(dm_disk(dm_table_get_md(ti->table)), ic->layout.tag_size,
+					  ic->layout.log2_sectors_per_block + SECTOR_SHIFT);
 	integrity_recalc_resume(ic);
 	ic->activated = true;
 }
@@ -637,7 +646,7 @@ static void integrity_postsuspend(struct dm_target *ti)
 
 	integrity_recalc_suspend(ic);
 	integrity_commit_stop(ic);
-	if (integrity_flush(ic)) {
+	if (ic->mode->stop(ic)) {
 		DMERR("%s: not everything could be written at suspend", integrity_name(ic));
 		integrity_tags_drain(ic);
 	}
@@ -697,6 +706,7 @@ static void table_view(struct dm_integrity_c *ic, struct integrity_table_view *v
 	v->legacy_recalculate = ic->params.legacy_recalculate;
 	v->internal_hash = ic->internal_hash;
 	v->journal_mac = ic->journal_mac;
+	v->journal_crypt = ic->journal_crypt;
 }
 
 static void integrity_status(struct dm_target *ti, status_type_t type, unsigned int status_flags,
@@ -712,6 +722,7 @@ static void integrity_status(struct dm_target *ti, status_type_t type, unsigned 
 		memset(&status, 0, sizeof(status));
 		status.mismatches = atomic64_read(&ic->mismatches);
 		status.provided_sectors = ic->layout.provided_sectors;
+		status.lost = ic->journal.lost;
 		integrity_recalc_status(ic, &status);
 		integrity_status_text(&status, result, maxlen);
 		break;
@@ -747,6 +758,9 @@ static void integrity_io_hints(struct dm_target *ti, struct queue_limits *limits
 		limits->io_min = max(limits->io_min, bs);
 		limits->dma_alignment = max(limits->dma_alignment, bs - 1);
 	}
+	if (!ic->tags.hash)
+		compat_limits_integrity(limits, ic->layout.tag_size,
+					ic->layout.log2_sectors_per_block + SECTOR_SHIFT);
 	/* A page that changes under a write would get a tag that does not match. */
 	compat_limits_stable_writes(limits);
 }

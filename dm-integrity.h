@@ -8,19 +8,24 @@
  *   tags.c          computing a block's tag; the tag area through dm-bufio
  *   range.c         range locks
  *   io.c            a bio's way: checks, verification, recheck, flush, completion
+ *   payload.c       tags that come with a bio, for volumes without internal_hash
  *   direct.c        mode D
- *   journal.c       the journal's area on the disk: writing an empty one, asking if one is empty
+ *   journal*.c      mode J and every replay, see journal.h
  *   recalc.c        the background pass
  *
- * Lock order, outermost first: recalc.control, then sb.lock or tags.flush_lock, then the
- * spinlocks recalc.lock, ranges.lock, flush.lock, of which no two are ever held together. A
+ * Lock order, outermost first: recalc.control, then journal.commit_lock, sb.lock or
+ * tags.flush_lock, of which no two are ever held together, then the spinlocks recalc.lock,
+ * ranges.lock, flush.lock, journal.lock, likewise. A
  * worker of the pass never takes recalc.control, because who holds it may be waiting for the
  * workers to stop.
  *
  * Workqueues, and why none can wait for itself:
  *   io_wq     steps of foreground I/O. They sleep for metadata I/O (dm-bufio) and for a recheck's
  *             read, never for a range and never for other work.
- *   flush_wq  flushes and the commit timer. They sleep for device I/O only.
+ *   flush_wq  flushes, commits of the journal and the commit timer. They sleep for device I/O,
+ *             and a commit for a map function that is copying into the journal.
+ *   journal.writeback_wq  write-back of the journal. It sleeps for ranges, for device I/O, and for
+ *             a reader that is copying from the journal. Nothing that holds a range waits for it.
  *   pass_wq   workers of the background pass. They sleep for ranges, which foreground I/O holds
  *             and releases from io_wq or from interrupts.
  */
@@ -38,66 +43,22 @@
 #include <linux/mempool.h>
 #include <linux/mutex.h>
 #include <linux/notifier.h>
-#include <linux/rbtree.h>
 #include <linux/spinlock.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
 
 #include "compat/compat.h"
 #include "format.h"
+#include "journal.h"
 #include "layout.h"
 #include "pass.h"
+#include "range.h"
 #include "table.h"
 
 #define DM_MSG_PREFIX "integrity"
 
 struct dm_integrity_c;
 struct integrity_io;
-
-/* --- range.c: range locks --- */
-
-/**
- * struct integrity_range - a lock on logical sectors [start, last]
- *
- * Ranges are granted strictly in the order of arrival among those that overlap, so a large one
- * cannot starve. Readers share. A range that overlaps an earlier one waits by being counted, not
- * by sleeping: @granted is called when the last of its blockers is gone, in whatever context
- * that one was released (perhaps an interrupt), so it may only queue work or complete a
- * completion.
- */
-struct integrity_range {
-	struct rb_node node;
-	u64 start;
-	u64 last;
-	u64 subtree_last;
-	unsigned int blockers;		/* conflicting ones that came earlier */
-	bool shared;
-	void (*granted)(struct integrity_range *range);
-	struct integrity_range *next_granted;	/* for who is granting it */
-};
-
-struct integrity_ranges {
-	spinlock_t lock;		/* guards the tree and every @blockers */
-	struct rb_root_cached root;
-};
-
-void integrity_ranges_init(struct integrity_ranges *ranges);
-
-/**
- * integrity_range_lock - ask for a range
- * @range: with @granted set
- * @start: logical sector
- * @sectors: at least 1
- * @shared: several such may overlap
- *
- * Context: any.
- * Return: true when it is held now; false when @range->granted will be called.
- */
-bool integrity_range_lock(struct integrity_ranges *ranges, struct integrity_range *range, u64 start,
-			  u64 sectors, bool shared);
-
-/* Release a held range and grant what waited only for it. Context: any. */
-void integrity_range_unlock(struct integrity_ranges *ranges, struct integrity_range *range);
 
 /* --- superblock.c --- */
 
@@ -282,25 +243,6 @@ void integrity_tags_drain(struct dm_integrity_c *ic);
 int integrity_alloc_hash(struct crypto_shash **hash, const struct integrity_alg_param *alg,
 			 const char *what, char *why, size_t why_size);
 
-/* --- journal.c --- */
-
-/**
- * integrity_journal_format - write the complete empty journal of a new volume (section 4.5);
- * durable on return
- *
- * Context: may sleep. Return: 0 or an error.
- */
-int integrity_journal_format(struct dm_integrity_c *ic);
-
-/**
- * integrity_journal_check_empty - is there nothing to replay
- *
- * Context: may sleep. Return: 0; -EUCLEAN when an entry is in use; an I/O error.
- */
-int integrity_journal_check_empty(struct dm_integrity_c *ic);
-
-extern const struct integrity_mode integrity_mode_journal;
-
 /* --- io.c --- */
 
 /* What a bio was before it was sent on to the data device. */
@@ -309,6 +251,7 @@ struct integrity_bio_details {
 	struct bvec_iter iter;
 	bio_end_io_t *end_io;
 	blk_opf_t opf;
+	struct bio_integrity_payload *integrity;
 };
 
 /* Ios whose tags fit in here take the short way: no work item, no second hop. */
@@ -322,6 +265,7 @@ struct integrity_io {
 	u64 sector;			/* logical */
 	u32 sectors;
 	u32 verify;			/* sectors from @sector on to be verified */
+	u32 done;			/* sectors that are in the journal */
 	struct integrity_range range;
 	struct work_struct work;	/* runs @step on io_wq */
 	void (*step)(struct integrity_io *io);
@@ -329,6 +273,7 @@ struct integrity_io {
 	int error;			/* 0, or the first errno; -EILSEQ is a mismatch */
 	bool fua;
 	bool counted;			/* in recalc.foreground */
+	bool mixed;			/* a read, part of which is in the journal */
 	struct integrity_bio_details saved;
 	struct list_head flush_list;
 	u8 tags[INTEGRITY_IO_TAG_BYTES];	/* of a small io: stored (read) or made (write) */
@@ -341,14 +286,31 @@ static inline struct bio *integrity_io_bio(struct integrity_io *io)
 
 /**
  * struct integrity_mode - what the modes do differently; no other file asks which mode it is
- *
- * @read and @write take over an io whose range and alignment were checked, in the map function's
- * context: they never wait for a range, I/O or other work, and return a DM_MAPIO_* code.
+ * @letter: J D B I R
+ * @keeps_journal: the journal goes on being used after the replay
+ * @read: takes over an io whose range and alignment were checked; in the map function's context:
+ * never waits for a range, for I/O or for other work (a mutex of dm-bufio it may meet). Returns a
+ * DM_MAPIO_* code.
+ * @write: likewise
+ * @flush: makes everything durable that was acknowledged so far (section 9). May sleep. Return: 0
+ * or an error
+ * @commit: the time of commit_time is over. On flush_wq
+ * @stop: the device is suspended, nothing is in flight: leave the disk clean. Return: 0 or an
+ * error
+ * @failed: the device has failed, end what is waiting. Any context. May be NULL
+ * @overlay: a mixed read (see io->mixed): copy the block at @sector from where it is newer than on
+ * the disk to the bio at @iter, and say whether it was there. May be NULL
  */
 struct integrity_mode {
-	char letter;			/* J D B I R */
+	char letter;
+	bool keeps_journal;
 	int (*read)(struct integrity_io *io);
 	int (*write)(struct integrity_io *io);
+	int (*flush)(struct dm_integrity_c *ic);
+	void (*commit)(struct dm_integrity_c *ic);
+	int (*stop)(struct dm_integrity_c *ic);
+	void (*failed)(struct dm_integrity_c *ic);
+	bool (*overlay)(struct integrity_io *io, u64 sector, struct bvec_iter iter);
 };
 
 extern const struct integrity_mode integrity_mode_direct;
@@ -387,7 +349,17 @@ static inline int integrity_no_mismatch(int error)
 	return error == -EILSEQ ? -EIO : error;
 }
 
-/* Verify the first io->verify sectors; sets io->error. Context: may sleep; the range is held. */
+/*
+ * How many sectors of a read have tags that are to be looked at: those below the mark of the pass;
+ * without internal_hash all, if the bio has room for them.
+ */
+u32 integrity_io_to_verify(struct integrity_io *io);
+
+/*
+ * Verify the first io->verify sectors, or fetch their tags to the payload; of a mixed io take the
+ * blocks that are newer elsewhere from there. Sets io->error. Context: may sleep; the range is
+ * held.
+ */
 void integrity_io_verify(struct integrity_io *io);
 
 /*
@@ -398,9 +370,27 @@ bool integrity_io_matches(struct integrity_io *io);
 
 /*
  * Complete the io with io->error, after a flush when it is FUA. Context: any. The io is gone on
- * return.
+ * return. integrity_io_complete() releases its range before that.
  */
+void integrity_io_end(struct integrity_io *io);
 void integrity_io_complete(struct integrity_io *io);
+
+/* Copy a block between the bio at @iter and @data. Context: any. */
+void integrity_bio_read_block(struct dm_integrity_c *ic, struct bio *bio, struct bvec_iter iter,
+			      u8 *data);
+void integrity_bio_write(struct bio *bio, struct bvec_iter iter, const u8 *from, unsigned int len);
+
+/* --- payload.c: tags that come with a bio, for volumes without internal_hash (section 3.2) --- */
+
+/* Is the length of the bio's payload what its data needs. */
+bool integrity_payload_fits(struct integrity_io *io);
+
+/*
+ * Copy the tag of the block at logical @sector between the io's payload and @tag, tag_size bytes.
+ * Only with a payload. Context: any.
+ */
+void integrity_payload_get(struct integrity_io *io, u64 sector, u8 *tag);
+void integrity_payload_put(struct integrity_io *io, u64 sector, const u8 *tag);
 
 /**
  * integrity_flush - make everything acknowledged so far durable: data and tags (section 9)
@@ -409,7 +399,7 @@ void integrity_io_complete(struct integrity_io *io);
  */
 int integrity_flush(struct dm_integrity_c *ic);
 
-/* A tag was changed: see to it that it is written within commit_time. Context: any. */
+/* Something was written: see to it that mode->commit is called in commit_time. Context: any. */
 void integrity_commit_soon(struct dm_integrity_c *ic);
 
 /* Stop the commit timer. Context: may sleep; no I/O is in flight. */
@@ -541,6 +531,7 @@ struct dm_integrity_c {
 	struct integrity_layout layout;
 	bool read_only;			/* the table or a device is: nothing is ever written */
 	bool formatted;			/* by this table */
+	bool replayed;			/* the journal of an earlier life, by this table */
 	bool activated;			/* was resumed at least once */
 	bool recalc_pending;		/* recalculate or reset_recalculate, not yet carried out */
 
@@ -548,6 +539,7 @@ struct dm_integrity_c {
 	struct integrity_params params;
 	char *internal_hash;
 	char *journal_mac;
+	char *journal_crypt;
 	u32 commit_time;		/* ms */
 	u32 small_sectors;		/* of an io whose tags fit in io->tags */
 
@@ -557,6 +549,7 @@ struct dm_integrity_c {
 	struct integrity_tags tags;
 	struct integrity_ranges ranges;
 	struct integrity_recalc recalc;
+	struct integrity_journal journal;
 
 	struct workqueue_struct *io_wq;
 	struct workqueue_struct *flush_wq;

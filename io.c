@@ -101,6 +101,7 @@ void integrity_io_record(struct integrity_io *io)
 	io->saved.iter = bio->bi_iter;
 	io->saved.end_io = bio->bi_end_io;
 	io->saved.opf = bio->bi_opf;
+	io->saved.integrity = bio_integrity(bio);
 }
 
 void integrity_io_submit(struct integrity_io *io, bio_end_io_t *end_io)
@@ -112,6 +113,11 @@ void integrity_io_submit(struct integrity_io *io, bio_end_io_t *end_io)
 	 * what holds a range: who should may be waiting for that range.
 	 */
 	bio->bi_opf &= ~(REQ_FUA | REQ_POLLED);
+	/* The payload is for us, not for the device. */
+	if (io->saved.integrity) {
+		bio->bi_integrity = NULL;
+		bio->bi_opf &= ~REQ_INTEGRITY;
+	}
 	bio->bi_end_io = end_io;
 	bio_set_dev(bio, io->ic->data_dev->bdev);
 	bio->bi_iter.bi_sector = integrity_data_sector(&io->ic->layout, io->sector);
@@ -132,6 +138,8 @@ void integrity_io_restore(struct integrity_io *io)
 	bio->bi_iter = io->saved.iter;
 	bio->bi_end_io = io->saved.end_io;
 	bio->bi_opf = io->saved.opf;
+	if (io->saved.integrity)
+		bio->bi_integrity = io->saved.integrity;
 	/*
 	 * The device below may have split it: chained completions count __bi_remaining down to
 	 * 0.
@@ -141,7 +149,34 @@ void integrity_io_restore(struct integrity_io *io)
 
 /* --- verification --- */
 
-static void copy_to_bio(struct bio *bio, struct bvec_iter iter, const u8 *from, unsigned int len)
+u32 integrity_io_to_verify(struct integrity_io *io)
+{
+	struct dm_integrity_c *ic = io->ic;
+	u64 mark;
+
+	if (!ic->tags.hash)
+		return bio_integrity(integrity_io_bio(io)) ? io->sectors : 0;
+	mark = integrity_recalc_mark(&ic->recalc);
+	return io->sector < mark ? min_t(u64, io->sectors, mark - io->sector) : 0;
+}
+
+void integrity_bio_read_block(struct dm_integrity_c *ic, struct bio *bio, struct bvec_iter iter,
+			      u8 *data)
+{
+	unsigned int left = integrity_block_bytes(&ic->layout);
+
+	while (left) {
+		struct bio_vec bv = bio_iter_iovec(bio, iter);
+
+		bv.bv_len = min(bv.bv_len, left);
+		memcpy_from_bvec(data, &bv);
+		data += bv.bv_len;
+		left -= bv.bv_len;
+		bio_advance_iter_single(bio, &iter, bv.bv_len);
+	}
+}
+
+void integrity_bio_write(struct bio *bio, struct bvec_iter iter, const u8 *from, unsigned int len)
 {
 	while (len) {
 		struct bio_vec bv = bio_iter_iovec(bio, iter);
@@ -155,13 +190,13 @@ static void copy_to_bio(struct bio *bio, struct bvec_iter iter, const u8 *from, 
 }
 
 /*
- * Read a block again and compare once more. When it matches now, the caller's buffer was changed
- * under us: give it what is on the disk. The range is still held, so nobody wrote in between.
+ * Read a block into a page of our own, @compare it with its tag, and copy it to the bio. The range
+ * is still held, so nobody wrote in between.
  *
  * Return: as integrity_tag_compare(), or the read's error.
  */
-static int recheck(struct integrity_io *io, struct integrity_tag_cursor *cur, u64 sector,
-		   struct bvec_iter iter, u8 *tag)
+static int read_again(struct integrity_io *io, struct integrity_tag_cursor *cur, u64 sector,
+		      struct bvec_iter iter, u8 *tag, bool compare)
 {
 	struct dm_integrity_c *ic = io->ic;
 	struct page_list pl = { .page = mempool_alloc(&ic->recheck_pool, GFP_NOIO) };
@@ -173,11 +208,14 @@ static int recheck(struct integrity_io *io, struct integrity_tag_cursor *cur, u6
 	if (r)
 		goto out;
 	data = (u8 *)page_address(pl.page) + skip;
-	r = integrity_tag_of_data(ic, sector, data, tag);
+	if (compare) {
+		r = integrity_tag_of_data(ic, sector, data, tag);
+		if (!r)
+			r = integrity_tag_compare(cur, sector, tag);
+	}
 	if (!r)
-		r = integrity_tag_compare(cur, sector, tag);
-	if (!r)
-		copy_to_bio(integrity_io_bio(io), iter, data, integrity_block_bytes(&ic->layout));
+		integrity_bio_write(integrity_io_bio(io), iter, data,
+				    integrity_block_bytes(&ic->layout));
 out:
 	mempool_free(pl.page, &ic->recheck_pool);
 	return r;
@@ -203,46 +241,91 @@ bool integrity_io_matches(struct integrity_io *io)
 	const u8 *stored = io->tags;
 	u32 done;
 
-	for (done = 0; done < io->verify; done += step, stored += ic->layout.tag_size)
-		if (integrity_tag_of_bio(ic, io->sector + done, bio, &iter, tag) ||
-		    crypto_memneq(tag, stored, ic->layout.tag_size))
+	for (done = 0; done < io->verify; done += step, stored += ic->layout.tag_size) {
+		if (!ic->tags.hash)
+			integrity_payload_put(io, io->sector + done, stored);
+		else if (integrity_tag_of_bio(ic, io->sector + done, bio, &iter, tag) ||
+			 crypto_memneq(tag, stored, ic->layout.tag_size))
 			return false;
+	}
 	return true;
+}
+
+/* The caller's copy of the block, or what is on the disk now. Return: as read_again(). */
+static int verify_block(struct integrity_io *io, struct integrity_tag_cursor *cur, u64 sector,
+			struct bvec_iter iter)
+{
+	struct dm_integrity_c *ic = io->ic;
+	struct bvec_iter end = iter;
+	u8 tag[INTEGRITY_TAG_BYTES];
+	int r;
+
+	if (!ic->tags.hash) {
+		r = integrity_tag_load(cur, sector, tag);
+		if (!r)
+			integrity_payload_put(io, sector, tag);
+		return r;
+	}
+	r = integrity_tag_of_bio(ic, sector, integrity_io_bio(io), &end, tag);
+	if (!r)
+		r = integrity_tag_compare(cur, sector, tag);
+	if (r > 0) {
+		/*
+		 * The caller may have changed its buffer under us. A second reader must not wait
+		 * for a tag buffer that is held over a data read.
+		 */
+		integrity_tag_cursor_done(cur);
+		r = read_again(io, cur, sector, iter, tag, true);
+	}
+	return r;
+}
+
+/* The same of a block that could not be read together with its neighbours. */
+static int reread_block(struct integrity_io *io, struct integrity_tag_cursor *cur, u64 sector,
+			struct bvec_iter iter, bool verify)
+{
+	struct dm_integrity_c *ic = io->ic;
+	u8 tag[INTEGRITY_TAG_BYTES];
+	int r;
+
+	integrity_tag_cursor_done(cur);
+	r = read_again(io, cur, sector, iter, tag, verify && ic->tags.hash);
+	return r || !verify || ic->tags.hash ? r : verify_block(io, cur, sector, iter);
 }
 
 void integrity_io_verify(struct integrity_io *io)
 {
 	struct dm_integrity_c *ic = io->ic;
 	struct bio *bio = integrity_io_bio(io);
-	u32 step = integrity_block_sectors(&ic->layout);
+	u32 step = integrity_block_sectors(&ic->layout), end = io->verify, done;
+	bool again = io->error;
 	struct bvec_iter iter = io->saved.iter;
 	struct integrity_tag_cursor cur;
-	u8 tag[INTEGRITY_TAG_BYTES];
-	u64 sector = io->sector;
-	u32 left;
 	int r = 0;
 
-	/* What could not be read is not compared. */
-	if (io->error)
+	if (io->mixed) {
+		/* A block that could not be read may be one that nobody needs from the disk. */
+		io->error = 0;
+		end = io->sectors;
+	} else if (io->error) {
+		/* What could not be read is not compared. */
 		return;
+	}
 
 	integrity_tag_cursor_init(&cur, ic);
-	for (left = io->verify; left; left -= step, sector += step) {
-		struct bvec_iter block = iter;
+	for (done = 0; done < end; done += step) {
+		u64 sector = io->sector + done;
+		bool verify = done < io->verify;
 
-		r = integrity_tag_of_bio(ic, sector, bio, &iter, tag);
-		if (!r)
-			r = integrity_tag_compare(&cur, sector, tag);
-		if (r > 0) {
-			/*
-			 * A second reader must not wait for a tag buffer that is held over a
-			 * data read.
-			 */
-			integrity_tag_cursor_done(&cur);
-			r = recheck(io, &cur, sector, block, tag);
+		if (!io->mixed || !ic->mode->overlay(io, sector, iter)) {
+			if (io->mixed && again)
+				r = reread_block(io, &cur, sector, iter, verify);
+			else if (verify)
+				r = verify_block(io, &cur, sector, iter);
+			if (r)
+				break;
 		}
-		if (r)
-			break;
+		bio_advance_iter(bio, &iter, integrity_block_bytes(&ic->layout));
 	}
 	integrity_tag_cursor_done(&cur);
 	/*
@@ -253,18 +336,18 @@ void integrity_io_verify(struct integrity_io *io)
 		r = integrity_tags_flush(ic) ?: r;
 
 	if (r > 0) {
-		report_mismatch(io, sector);
+		report_mismatch(io, io->sector + done);
 		integrity_io_error(io, -EILSEQ);
 	} else if (r < 0) {
 		DMERR_LIMIT("%s: cannot verify sector 0x%llx (error %d)", integrity_name(ic),
-			    sector, r);
+			    io->sector + done, r);
 		integrity_io_error(io, integrity_no_mismatch(r));
 	}
 }
 
 /* --- completion and flush --- */
 
-static void io_end(struct integrity_io *io)
+static void complete_bio(struct integrity_io *io)
 {
 	struct bio *bio = integrity_io_bio(io);
 
@@ -284,13 +367,18 @@ static void flush_queue(struct integrity_io *io)
 	spin_unlock_irqrestore(&ic->flush.lock, flags);
 }
 
-void integrity_io_complete(struct integrity_io *io)
+void integrity_io_end(struct integrity_io *io)
 {
-	integrity_range_unlock(&io->ic->ranges, &io->range);
 	if (io->fua && !io->error)
 		flush_queue(io);
 	else
-		io_end(io);
+		complete_bio(io);
+}
+
+void integrity_io_complete(struct integrity_io *io)
+{
+	integrity_range_unlock(&io->ic->ranges, &io->range);
+	integrity_io_end(io);
 }
 
 static void flush_endio(struct bio *bio)
@@ -342,10 +430,10 @@ static void flush_waiting(struct work_struct *work)
 	if (list_empty(&list))
 		return;
 
-	r = integrity_no_mismatch(integrity_flush(ic));
+	r = integrity_no_mismatch(ic->mode->flush(ic));
 	list_for_each_entry_safe(io, next, &list, flush_list) {
 		integrity_io_error(io, r);
-		io_end(io);
+		complete_bio(io);
 	}
 }
 
@@ -354,7 +442,7 @@ static void commit_expired(struct work_struct *work)
 	struct dm_integrity_c *ic =
 		container_of(to_delayed_work(work), struct dm_integrity_c, commit_work);
 
-	integrity_tags_flush(ic);
+	ic->mode->commit(ic);
 }
 
 void integrity_commit_soon(struct dm_integrity_c *ic)
@@ -411,9 +499,10 @@ int integrity_io_map(struct dm_integrity_c *ic, struct bio *bio)
 	 * The tags of internal_hash are ours: somebody who sends his own would believe that they
 	 * are kept.
 	 */
-	if (unlikely(bio_integrity(bio))) {
-		DMERR_LIMIT("%s: I/O at 0x%llx brings integrity data of its own",
-			    integrity_name(ic), io->sector);
+	if (unlikely(bio_integrity(bio)) && (ic->tags.hash || !integrity_payload_fits(io))) {
+		DMERR_LIMIT("%s: I/O of 0x%x sectors at 0x%llx brings integrity data %s",
+			    integrity_name(ic), io->sectors, io->sector,
+			    ic->tags.hash ? "of its own" : "of another length");
 		return DM_MAPIO_KILL;
 	}
 

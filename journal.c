@@ -1,168 +1,462 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The journal's area on the disk (Documentation/on-disk-format.rst, section 4).
+ * Mode J: writes go to the journal first, with their tags, so that a crash leaves every block
+ * either old or new, with the tag that belongs to it (section 4.6). journal.h describes the whole.
  *
- * This version makes the empty journal of a new volume, so that every implementation can open it
- * in every mode, and finds out whether an existing journal holds writes that were never
- * replayed. It does not journal writes: a table in mode J is accepted only to format a volume,
- * as integritysetup does it, and refuses writes.
+ * journal.lock guards the ring, the table of nodes and the ios that wait for room. Data is copied
+ * without it: into entries that nobody else knows yet, and out of sections that are held.
  *
- * Order of writes: all sections, then a flush; the caller writes the superblock after that. A
- * crash before leaves a volume without a superblock, which is formatted again.
+ * Order: nodes of a block are made in the order of the ring, the newest first in its list. One
+ * whose entry is not filled yet has no sector, so nobody finds it; who reads meanwhile gets what
+ * was there before, as it may: the write is not acknowledged.
  */
-#include <linux/sched/signal.h>
-#include <linux/slab.h>
+#include <linux/highmem.h>
 
 #include "dm-integrity.h"
 
-#define FIRST_COMMIT_ID		0x1111111111111111ULL	/* of sequence 0, not encrypted */
+/* --- the ring: journal.lock is held --- */
 
-static void put_commit_id(u8 *sector, u32 section, u32 index)
-{
-	__le64 id = cpu_to_le64(FIRST_COMMIT_ID ^ (((u64)section << 32) ^ index));
-
-	memcpy(sector + INTEGRITY_COMMIT_ID_OFFSET, &id, sizeof(id));
-}
-
-/*
- * The section's MAC: over the sector field of all its entries, spread over the metadata sectors
- * (section 4.4).
- */
-static int put_section_mac(struct dm_integrity_c *ic, u8 *section, u32 index)
+/* The section that is being filled takes no more. */
+static void close_section(struct dm_integrity_c *ic)
 {
 	const struct integrity_layout *l = &ic->layout;
-	u8 mac[HASH_MAX_DIGESTSIZE] = {};
-	SHASH_DESC_ON_STACK(desc, ic->mac);
-	unsigned int j;
-	u32 n;
-	int r;
+	struct integrity_journal_ring *ring = &ic->journal.ring;
 
-	desc->tfm = ic->mac;
-	r = crypto_shash_init(desc);
-	if (!r && (integrity_sb_flags(ic) & INTEGRITY_SB_FIXED_HMAC)) {
-		__le64 place = cpu_to_le64(index);
+	ring->free -= l->journal_section_entries - ring->fill_entry;
+	ring->fill_entry = 0;
+	ring->filled++;
+	ring->fill_section = integrity_next_section(l, ring->fill_section);
+	if (!ring->fill_section)
+		ring->fill_sequence = integrity_sequence_add(ring->fill_sequence, 1);
+}
 
-		r = crypto_shash_update(desc, ic->sb.image->salt, INTEGRITY_SALT_SIZE);
-		if (!r)
-			r = crypto_shash_update(desc, (u8 *)&place, sizeof(place));
+/* The sequence of one of the sections that are filled. */
+static u8 filled_sequence(const struct integrity_journal_ring *ring, u32 section)
+{
+	return section < ring->fill_section ? ring->fill_sequence :
+					      integrity_sequence_add(ring->fill_sequence, -1);
+}
+
+void integrity_journal_reclaim(struct dm_integrity_c *ic)
+{
+	if (ic->journal.reclaiming)
+		return;
+	ic->journal.reclaiming = true;
+	queue_work(ic->flush_wq, &ic->journal.commit_work);
+}
+
+/* Entries that were taken for blocks of a write. */
+struct entries {
+	u32 section;
+	u32 first;
+	u32 count;
+};
+
+/*
+ * Take up to @blocks entries of one section for blocks from @sector on. Return: false when there
+ * is no room.
+ */
+static bool take_entries(struct dm_integrity_c *ic, u64 sector, u32 blocks, struct entries *e)
+{
+	const struct integrity_layout *l = &ic->layout;
+	struct integrity_journal *j = &ic->journal;
+	struct integrity_journal_ring *ring = &j->ring;
+	struct integrity_journal_node *node;
+	u32 i;
+
+	if (!ring->free)
+		return false;
+	e->section = ring->fill_section;
+	e->first = ring->fill_entry;
+	e->count = min(blocks, l->journal_section_entries - ring->fill_entry);
+
+	node = &j->node[(u64)e->section * l->journal_section_entries + e->first];
+	for (i = 0; i < e->count; i++, node++, sector += integrity_block_sectors(l))
+		hlist_add_head(&node->link, integrity_journal_bucket(l, j, sector));
+	WRITE_ONCE(j->nodes, j->nodes + e->count);
+	atomic_inc(&j->section[e->section].filling);
+
+	ring->fill_entry += e->count;
+	ring->free -= e->count;
+	if (ring->fill_entry == l->journal_section_entries)
+		close_section(ic);
+	if (ring->free <= j->threshold)
+		integrity_journal_reclaim(ic);
+	return true;
+}
+
+/* --- write --- */
+
+/* Fill entry @n with the block of the bio at @iter. */
+static int fill_entry(struct integrity_io *io, u32 section, u32 n, u64 sector,
+		      struct bvec_iter iter)
+{
+	struct dm_integrity_c *ic = io->ic;
+	const struct integrity_layout *l = &ic->layout;
+	struct integrity_journal *j = &ic->journal;
+	u8 *raw = integrity_journal_raw(l, j, section);
+	u8 *data = raw + integrity_entry_data_offset(l, n);
+	u8 *to = raw + integrity_entry_tag_offset(l, n);
+	u8 tag[INTEGRITY_TAG_BYTES];
+	int r = 0;
+
+	integrity_bio_read_block(ic, integrity_io_bio(io), iter, data);
+	if (ic->tags.hash) {
+		/* Of the copy: the caller may change its pages while we compute. */
+		r = integrity_tag_of_data(ic, sector, data, tag);
+		memcpy(to, tag, l->tag_size);
+	} else if (io->saved.integrity) {
+		integrity_payload_get(io, sector, to);
+	} else {
+		memset(to, 0, l->tag_size);
 	}
-	for (n = 0; n < l->journal_section_entries && !r; n++) {
-		u32 sector, byte;
-
-		integrity_journal_entry_place(l, n, &sector, &byte);
-		r = crypto_shash_update(desc, section + sector * INTEGRITY_SECTOR_SIZE + byte,
-					sizeof(__le64));
-	}
-	if (!r)
-		r = crypto_shash_final(desc, mac);
-	shash_desc_zero(desc);
-	if (r)
+	if (r) {
+		integrity_entry_set_unused(l, raw, n);
 		return r;
-
-	for (j = 0; j < INTEGRITY_JOURNAL_META_SECTORS; j++)
-		memcpy(section + j * INTEGRITY_SECTOR_SIZE + INTEGRITY_JOURNAL_MAC_OFFSET,
-		       mac + j * INTEGRITY_JOURNAL_MAC_BYTES, INTEGRITY_JOURNAL_MAC_BYTES);
+	}
+	integrity_entry_fill(l, raw, n, sector);
+	/* Pairs with the acquire in find_copy(): who finds the entry finds all of it. */
+	smp_store_release(&j->node[(u64)section * l->journal_section_entries + n].sector, sector);
 	return 0;
 }
 
-/* A superblock may name millions of sections: who loads the table can always give up. */
-static int give_way(void)
+static void fill_entries(struct integrity_io *io, const struct entries *e)
 {
-	cond_resched();
-	return fatal_signal_pending(current) ? -EINTR : 0;
+	struct dm_integrity_c *ic = io->ic;
+	struct integrity_journal *j = &ic->journal;
+	struct bio *bio = integrity_io_bio(io);
+	u32 step = integrity_block_sectors(&ic->layout), i;
+
+	for (i = 0; i < e->count; i++) {
+		integrity_io_error(io, fill_entry(io, e->section, e->first + i,
+						  io->sector + io->done, io->saved.iter));
+		bio_advance_iter(bio, &io->saved.iter, integrity_block_bytes(&ic->layout));
+		io->done += step;
+	}
+	/* Pairs with the barrier in wait_event() of the commit. */
+	if (atomic_dec_and_test(&j->section[e->section].filling) && wq_has_sleeper(&j->wait))
+		wake_up_all(&j->wait);
 }
 
-int integrity_journal_format(struct dm_integrity_c *ic)
+/*
+ * Copy what there is room for, and wait in line for the rest. Holds nothing meanwhile: what is
+ * already in the journal is committed and written back as any other.
+ */
+static void write_some(struct integrity_io *io, bool again)
 {
-	const struct integrity_layout *l = &ic->layout;
-	struct block_device *bdev = integrity_meta_bdev(ic);
-	u32 section, j, n;
-	u8 *buffer;
-	int r = 0;
+	struct dm_integrity_c *ic = io->ic;
+	struct integrity_journal *j = &ic->journal;
+	u32 lspb = ic->layout.log2_sectors_per_block;
+	unsigned long flags;
+	struct entries e;
 
-	BUILD_BUG_ON(INTEGRITY_JOURNAL_META_SECTORS * INTEGRITY_JOURNAL_MAC_BYTES !=
-		     HASH_MAX_DIGESTSIZE);
-
-	buffer = kvzalloc((size_t)l->journal_section_sectors << SECTOR_SHIFT, GFP_KERNEL);
-	if (!buffer)
-		return -ENOMEM;
-
-	for (n = 0; n < l->journal_section_entries; n++) {
-		__le32 unused = cpu_to_le32(INTEGRITY_ENTRY_UNUSED);
-		u32 sector, byte;
-
-		integrity_journal_entry_place(l, n, &sector, &byte);
-		memcpy(buffer + sector * INTEGRITY_SECTOR_SIZE + byte + 4, &unused, sizeof(unused));
-	}
-
-	for (section = 0; section < l->journal_sections && !r; section++) {
-		for (j = 0; j < l->journal_section_sectors; j++)
-			put_commit_id(buffer + j * INTEGRITY_SECTOR_SIZE, section, j);
-		if (ic->mac)
-			r = put_section_mac(ic, buffer, section);
-		if (!r)
-			r = integrity_sync_io(ic, bdev, REQ_OP_WRITE,
-					      integrity_journal_section_sector(l, section),
-					      l->journal_section_sectors, buffer);
-		if (!r)
-			r = give_way();
-	}
-	if (!r)
-		r = blkdev_issue_flush(bdev);
-	kvfree(buffer);
-	return r;
-}
-
-int integrity_journal_check_empty(struct dm_integrity_c *ic)
-{
-	const struct integrity_layout *l = &ic->layout;
-	u32 section, n;
-	u8 *buffer;
-	int r = 0;
-
-	buffer = kmalloc(INTEGRITY_JOURNAL_META_SECTORS << SECTOR_SHIFT, GFP_KERNEL);
-	if (!buffer)
-		return -ENOMEM;
-
-	for (section = 0; section < l->journal_sections && !r; section++) {
-		r = integrity_sync_io(ic, integrity_meta_bdev(ic), REQ_OP_READ,
-				      integrity_journal_section_sector(l, section),
-				      INTEGRITY_JOURNAL_META_SECTORS, buffer);
-		for (n = 0; n < l->journal_section_entries && !r; n++) {
-			u32 sector, byte;
-			__le32 high;
-
-			integrity_journal_entry_place(l, n, &sector, &byte);
-			memcpy(&high, buffer + sector * INTEGRITY_SECTOR_SIZE + byte + 4,
-			       sizeof(high));
-			if (high != cpu_to_le32(INTEGRITY_ENTRY_UNUSED))
-				r = -EUCLEAN;
+	while (io->done < io->sectors) {
+		if (unlikely(atomic_read(&ic->failed))) {
+			integrity_io_error(io, -EIO);
+			break;
 		}
-		if (!r)
-			r = give_way();
+		spin_lock_irqsave(&j->lock, flags);
+		/* Nobody overtakes those that wait. */
+		if ((!again && !list_empty(&j->waiting)) ||
+		    !take_entries(ic, io->sector + io->done, (io->sectors - io->done) >> lspb, &e)) {
+			if (again)
+				list_add(&io->flush_list, &j->waiting);
+			else
+				list_add_tail(&io->flush_list, &j->waiting);
+			integrity_journal_reclaim(ic);
+			spin_unlock_irqrestore(&j->lock, flags);
+			return;
+		}
+		spin_unlock_irqrestore(&j->lock, flags);
+		fill_entries(io, &e);
+		again = true;
 	}
-	kfree(buffer);
-	return r;
+	if (io->done)
+		integrity_commit_soon(ic);
+	integrity_io_end(io);
+}
+
+static void write_again(struct integrity_io *io)
+{
+	write_some(io, true);
+}
+
+void integrity_journal_wake(struct dm_integrity_c *ic)
+{
+	struct integrity_journal *j = &ic->journal;
+	struct integrity_io *io, *next;
+	unsigned long flags;
+	LIST_HEAD(list);
+
+	spin_lock_irqsave(&j->lock, flags);
+	list_splice_init(&j->waiting, &list);
+	spin_unlock_irqrestore(&j->lock, flags);
+	list_for_each_entry_safe(io, next, &list, flush_list)
+		integrity_io_queue(io, write_again);
 }
 
 static int journal_write(struct integrity_io *io)
 {
-	struct bio *bio = integrity_io_bio(io);
-
-	DMERR_LIMIT("%s: a table in mode J only formats, it takes no writes: load it with mode D",
-		    integrity_name(io->ic));
-	bio->bi_status = BLK_STS_NOTSUPP;
-	bio_endio(bio);
+	integrity_io_record(io);
+	write_some(io, false);
 	return DM_MAPIO_SUBMITTED;
+}
+
+/* --- read --- */
+
+/*
+ * Find the newest copy of the block at @sector, and hold its section. Return: the node, or NULL.
+ */
+static struct integrity_journal_node *find_copy(struct dm_integrity_c *ic, u64 sector,
+						u32 *section)
+{
+	const struct integrity_layout *l = &ic->layout;
+	struct integrity_journal *j = &ic->journal;
+	struct integrity_journal_node *node, *found = NULL;
+	unsigned long flags;
+
+	spin_lock_irqsave(&j->lock, flags);
+	hlist_for_each_entry(node, integrity_journal_bucket(l, j, sector), link) {
+		/* Pairs with the release in fill_entry(). */
+		if (smp_load_acquire(&node->sector) != sector)
+			continue;
+		found = node;
+		*section = div_u64(node - j->node, l->journal_section_entries);
+		atomic_inc(&j->section[*section].readers);
+		break;
+	}
+	spin_unlock_irqrestore(&j->lock, flags);
+	return found;
+}
+
+/* Copy the block at @sector from the journal to the bio at @iter. Return: is it there. */
+static bool copy_block(struct integrity_io *io, u64 sector, struct bvec_iter iter)
+{
+	struct dm_integrity_c *ic = io->ic;
+	const struct integrity_layout *l = &ic->layout;
+	struct integrity_journal *j = &ic->journal;
+	struct integrity_journal_node *node;
+	struct bio *bio = integrity_io_bio(io);
+	u8 sector_data[SECTOR_SIZE];
+	u32 section, n, k;
+	const u8 *raw;
+
+	node = find_copy(ic, sector, &section);
+	if (!node)
+		return false;
+
+	raw = integrity_journal_raw(l, j, section);
+	n = node - j->node - (u64)section * l->journal_section_entries;
+	for (k = 0; k < integrity_block_sectors(l); k++) {
+		integrity_entry_copy_sector(l, raw, n, k, sector_data);
+		integrity_bio_write(bio, iter, sector_data, SECTOR_SIZE);
+		bio_advance_iter(bio, &iter, SECTOR_SIZE);
+	}
+	if (io->saved.integrity)
+		integrity_payload_put(io, sector, raw + integrity_entry_tag_offset(l, n));
+
+	/* Pairs with the barrier in wait_event() of the write-back. */
+	if (atomic_dec_and_test(&j->section[section].readers) && wq_has_sleeper(&j->wait))
+		wake_up_all(&j->wait);
+	return true;
+}
+
+static void mixed_verify(struct integrity_io *io)
+{
+	integrity_io_verify(io);
+	integrity_io_complete(io);
+}
+
+static void mixed_endio(struct bio *bio)
+{
+	struct integrity_io *io = integrity_io_of(bio);
+
+	integrity_io_restore(io);
+	integrity_io_queue(io, mixed_verify);
+}
+
+/* The range of all blocks is held: none of them is written back. */
+static void read_mixed(struct integrity_io *io)
+{
+	integrity_io_submit(io, mixed_endio);
 }
 
 static int journal_read(struct integrity_io *io)
 {
-	return integrity_mode_direct.read(io);
+	struct dm_integrity_c *ic = io->ic;
+	u32 step = integrity_block_sectors(&ic->layout), found = 0, done;
+	struct bio *bio = integrity_io_bio(io);
+	struct bvec_iter iter;
+
+	/*
+	 * What was acknowledged before this read began is in the table or on the disk, so an empty
+	 * table needs no second look.
+	 */
+	if (!READ_ONCE(ic->journal.nodes))
+		return integrity_mode_direct.read(io);
+
+	integrity_io_record(io);
+	iter = io->saved.iter;
+	for (done = 0; done < io->sectors; done += step) {
+		found += copy_block(io, io->sector + done, iter);
+		bio_advance_iter(bio, &iter, integrity_block_bytes(&ic->layout));
+	}
+	if (!found)
+		return integrity_mode_direct.read(io);
+	if (found == io->sectors >> ic->layout.log2_sectors_per_block) {
+		integrity_io_end(io);
+		return DM_MAPIO_SUBMITTED;
+	}
+
+	/*
+	 * Read all of it from the disk, then look again: a block that was here may have been
+	 * written back before the range was granted, and is on the disk now.
+	 */
+	io->mixed = true;
+	io->verify = integrity_io_to_verify(io);
+	io->step = read_mixed;
+	if (integrity_range_lock(&ic->ranges, &io->range, io->sector, io->sectors, true))
+		read_mixed(io);
+	return DM_MAPIO_SUBMITTED;
+}
+
+/* --- commit --- */
+
+static int seal_section(struct dm_integrity_c *ic, u32 section, u8 sequence, u32 entries)
+{
+	const struct integrity_layout *l = &ic->layout;
+	struct integrity_journal *j = &ic->journal;
+
+	/* Writes fill their entries where they took them, without sleeping: not for long. */
+	wait_event(j->wait, !atomic_read(&j->section[section].filling));
+	if (entries < l->journal_section_entries)
+		integrity_section_pad(l, integrity_journal_raw(l, j, section), entries);
+	return integrity_section_seal(ic, section, sequence);
+}
+
+static int commit_sections(struct dm_integrity_c *ic)
+{
+	const struct integrity_layout *l = &ic->layout;
+	struct integrity_journal *j = &ic->journal;
+	struct integrity_journal_ring *ring = &j->ring, now;
+	u32 first, count, section, entries = l->journal_section_entries, i;
+	int r = 0;
+
+	spin_lock_irq(&j->lock);
+	if (ring->fill_entry) {
+		entries = ring->fill_entry;
+		close_section(ic);
+	}
+	now = *ring;
+	spin_unlock_irq(&j->lock);
+	count = now.filled;
+	if (!count)
+		return 0;
+
+	first = (now.tail + (u64)now.committed) % l->journal_sections;
+	for (i = 0, section = first; i < count && !r; i++) {
+		/* Only the last one may be in part. */
+		r = seal_section(ic, section, filled_sequence(&now, section),
+				 i == count - 1 ? entries : l->journal_section_entries);
+		section = integrity_next_section(l, section);
+	}
+	if (!r)
+		r = integrity_sections_write(ic, first, count);
+	if (r)
+		return r;
+	j->written = true;
+
+	spin_lock_irq(&j->lock);
+	ring->committed += count;
+	ring->filled -= count;
+	spin_unlock_irq(&j->lock);
+	return 0;
+}
+
+int integrity_journal_commit(struct dm_integrity_c *ic)
+{
+	struct integrity_journal *j = &ic->journal;
+	int r;
+
+	mutex_lock(&j->commit_lock);
+	r = atomic_read(&ic->failed);
+	if (!r) {
+		r = commit_sections(ic);
+		if (r)
+			integrity_fail(ic, "writing the journal", integrity_no_mismatch(r));
+	}
+	mutex_unlock(&j->commit_lock);
+	return r;
+}
+
+/* Room is wanted. */
+static void commit_work(struct work_struct *work)
+{
+	struct integrity_journal *j = container_of(work, struct integrity_journal, commit_work);
+
+	integrity_journal_commit(container_of(j, struct dm_integrity_c, journal));
+	queue_work(j->writeback_wq, &j->writeback_work);
+}
+
+static void commit_time_over(struct dm_integrity_c *ic)
+{
+	integrity_journal_commit(ic);
+}
+
+/* --- life --- */
+
+/* Nothing is in flight. Leave an empty journal, and everything at its place. */
+static int journal_stop(struct dm_integrity_c *ic)
+{
+	struct integrity_journal *j = &ic->journal;
+	int r;
+
+	r = integrity_journal_commit(ic);
+	if (r)
+		return r;
+	queue_work(j->writeback_wq, &j->writeback_work);
+	flush_workqueue(j->writeback_wq);
+	/* What write-back asked for when it ended, with nothing left to do. */
+	flush_work(&j->commit_work);
+	flush_workqueue(j->writeback_wq);
+	r = atomic_read(&ic->failed);
+	if (!r)
+		r = integrity_flush(ic);
+	if (!r && j->written) {
+		r = integrity_journal_clear(ic);
+		if (r)
+			DMERR("%s: the journal was not cleared (error %d), but nothing in it is needed",
+			      integrity_name(ic), r);
+	}
+	return r;
+}
+
+/* Those that wait for room will get none. */
+static void journal_failed(struct dm_integrity_c *ic)
+{
+	queue_work(ic->journal.writeback_wq, &ic->journal.writeback_work);
+}
+
+void integrity_journal_setup(struct dm_integrity_c *ic)
+{
+	struct integrity_journal *j = &ic->journal;
+
+	spin_lock_init(&j->lock);
+	mutex_init(&j->commit_lock);
+	init_waitqueue_head(&j->wait);
+	INIT_LIST_HEAD(&j->waiting);
+	INIT_WORK(&j->commit_work, commit_work);
+	INIT_WORK(&j->writeback_work, integrity_journal_writeback);
 }
 
 const struct integrity_mode integrity_mode_journal = {
 	.letter = 'J',
+	.keeps_journal = true,
 	.read = journal_read,
 	.write = journal_write,
+	.flush = integrity_journal_commit,
+	.commit = commit_time_over,
+	.stop = journal_stop,
+	.failed = journal_failed,
+	.overlay = copy_block,
 };

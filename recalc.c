@@ -788,7 +788,7 @@ void integrity_recalc_reboot(struct dm_integrity_c *ic)
 	/* A table that is not live saved all it had when it was suspended. */
 	if (!integrity_pass_is_suspended(ic->recalc.state)) {
 		msg_frozen(ic);
-		integrity_tags_flush(ic);
+		ic->mode->flush(ic);
 	}
 	mutex_unlock(&ic->recalc.control);
 }

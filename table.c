@@ -501,6 +501,7 @@ size_t integrity_status_text(const struct integrity_status_view *v, char *buf, s
 		put(&t, " %llu", v->first_bad);
 	else
 		put(&t, " -");
+	put(&t, " %llu", v->lost);
 	return t.len;
 }
 

@@ -147,6 +147,7 @@ struct integrity_status_view {
 	u64 bad;			/* blocks */
 	bool have_first_bad;
 	u64 first_bad;			/* logical sector */
+	u64 lost;			/* journal entries that could not be replayed */
 };
 
 /* Print the status line. Return as integrity_table_text(). */

@@ -10,6 +10,7 @@
 #define DM_INTEGRITY_COMPAT_H
 
 #include <linux/audit.h>
+#include <linux/blk-integrity.h>
 #include <linux/blkdev.h>
 #include <linux/device-mapper.h>
 #include <linux/dm-io.h>
@@ -58,6 +59,39 @@ static inline void compat_queue_stable_writes(struct request_queue *q)
 {
 #ifndef COMPAT_BLK_FEAT_STABLE_WRITES
 	blk_queue_flag_set(QUEUE_FLAG_STABLE_WRITES, q);
+#endif
+}
+
+/*
+ * Say that each block has @tag_size bytes of integrity data that come with the bio, made by
+ * whoever is above: in the limits where the kernel has it there ...
+ */
+static inline void compat_limits_integrity(struct queue_limits *limits, unsigned int tag_size,
+					   unsigned int interval_exp)
+{
+#ifdef COMPAT_LIMITS_INTEGRITY
+	limits->integrity.tuple_size = tag_size;
+	limits->integrity.tag_size = tag_size;
+	limits->integrity.interval_exp = interval_exp;
+	limits->max_integrity_segments = USHRT_MAX;
+#endif
+}
+
+/* ... and in the disk's profile, by the name that dm-crypt looks for, where it is there. */
+static inline void compat_register_integrity(struct gendisk *disk, unsigned int tag_size,
+					     unsigned int interval_exp)
+{
+#ifndef COMPAT_LIMITS_INTEGRITY
+	static const struct blk_integrity_profile profile = { .name = "DM-DIF-EXT-TAG" };
+	struct blk_integrity integrity = {
+		.profile = &profile,
+		.tuple_size = tag_size,
+		.tag_size = tag_size,
+		.interval_exp = interval_exp,
+	};
+
+	blk_integrity_register(disk, &integrity);
+	blk_queue_max_integrity_segments(disk->queue, USHRT_MAX);
 #endif
 }
 

@@ -339,31 +339,31 @@ static void test_status_text(void)
 	char buf[300];
 
 	integrity_status_text(&v, buf, sizeof(buf));
-	CHECK_STR(buf, "0 0 - idle 0/0 0 0 -");
+	CHECK_STR(buf, "0 0 - idle 0/0 0 0 - 0");
 
 	v = (struct integrity_status_view){
 		.mismatches = 3, .provided_sectors = 129160, .have_recalc = true,
 		.recalc_sector = 8192, .action = "recalculate", .done = 8193, .total = 129160,
-		.rate = 102400, .bad = 2, .have_first_bad = true, .first_bad = 77,
+		.rate = 102400, .bad = 2, .have_first_bad = true, .first_bad = 77, .lost = 5,
 	};
 	integrity_status_text(&v, buf, sizeof(buf));
-	CHECK_STR(buf, "3 129160 8192 recalculate 8193/129160 102400 2 77");
+	CHECK_STR(buf, "3 129160 8192 recalculate 8193/129160 102400 2 77 5");
 
 	/* Sector 0 is a position like any other. */
 	v.recalc_sector = 0;
 	v.first_bad = 0;
 	v.action = "Fail";
 	integrity_status_text(&v, buf, sizeof(buf));
-	CHECK_STR(buf, "3 129160 0 Fail 8193/129160 102400 2 0");
+	CHECK_STR(buf, "3 129160 0 Fail 8193/129160 102400 2 0 5");
 
 	v = (struct integrity_status_view){
 		U64_MAX, U64_MAX, true, U64_MAX, "suspended", U64_MAX, U64_MAX, U64_MAX, U64_MAX,
-		true, U64_MAX,
+		true, U64_MAX, U64_MAX,
 	};
 	integrity_status_text(&v, buf, sizeof(buf));
 	CHECK_STR(buf, "18446744073709551615 18446744073709551615 18446744073709551615 suspended "
 		  "18446744073709551615/18446744073709551615 18446744073709551615 18446744073709551615 "
-		  "18446744073709551615");
+		  "18446744073709551615 18446744073709551615");
 }
 
 /* As libdm reads it: two numbers and a word of at most 15 characters, whatever follows. */

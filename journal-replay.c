@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The journal at activation: what an earlier life left in it is written to its place (section
+ * 4.8). And the empty journal: of a new volume, after a replay, at a clean suspend.
+ *
+ * A sector that cannot be read, has a commit id that is none, or an entry whose tag does not match
+ * its data costs what is in it and no more. What cannot be trusted is not replayed: a block is
+ * written with a tag that belongs to it, or not at all. What is lost is logged and counted. Only
+ * when the order of the sections cannot be told is nothing replayed, and the volume refused.
+ *
+ * Order of writes: data and tags of all entries; a flush of both devices; only then is the
+ * journal changed. So a crash repeats the replay, which gives the same. An erase then goes in
+ * steps (integrity_erase_step()), so that one that was interrupted is not taken for a journal.
+ */
+#include <crypto/algapi.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+
+#include "dm-integrity.h"
+
+/* --- the empty journal --- */
+
+/* Make @count sections empty, in memory and on the disk; durable on return. */
+static int write_empty(struct dm_integrity_c *ic, u32 first, u32 count, u8 sequence)
+{
+	const struct integrity_layout *l = &ic->layout;
+	struct integrity_journal *j = &ic->journal;
+	u32 section = first, i;
+	int r = 0;
+
+	for (i = 0; i < count && !r; i++) {
+		integrity_section_clear(l, integrity_journal_raw(l, j, section));
+		r = integrity_section_seal(ic, section, sequence);
+		section = integrity_next_section(l, section);
+		cond_resched();
+	}
+	return r ?: integrity_sections_write(ic, first, count);
+}
+
+int integrity_journal_format(struct dm_integrity_c *ic)
+{
+	return write_empty(ic, 0, ic->layout.journal_sections, 0);
+}
+
+/*
+ * As if the next round of the ring were already written, with nothing in it: a replay that comes
+ * on it goes around all of it and continues where we would.
+ */
+int integrity_journal_clear(struct dm_integrity_c *ic)
+{
+	const struct integrity_layout *l = &ic->layout;
+	struct integrity_journal *j = &ic->journal;
+	const struct integrity_journal_ring *ring = &j->ring;
+	u32 at = ring->fill_section;
+	int r;
+
+	mutex_lock(&j->commit_lock);
+	r = write_empty(ic, at, l->journal_sections - at, ring->fill_sequence);
+	if (!r)
+		r = write_empty(ic, 0, at, integrity_sequence_add(ring->fill_sequence, 1));
+	if (!r)
+		j->written = false;
+	mutex_unlock(&j->commit_lock);
+	return r;
+}
+
+static int erase(struct dm_integrity_c *ic, const struct integrity_replay_plan *plan)
+{
+	u32 step, section, count;
+	int r = 0;
+
+	for (step = 0; step < INTEGRITY_ERASE_STEPS && !r; step++) {
+		count = integrity_erase_step(&ic->layout, plan->first, step, &section);
+		r = write_empty(ic, section, count, plan->erase_sequence);
+	}
+	return r;
+}
+
+/* --- replay --- */
+
+static void lose(struct dm_integrity_c *ic, u32 section, u32 n, const char *why)
+{
+	ic->journal.lost++;
+	DMERR_LIMIT("%s: journal entry %u of section %u is lost: %s", integrity_name(ic), n,
+		    section, why);
+}
+
+static void lose_for_mismatch(struct dm_integrity_c *ic, u32 section, u32 n, const char *why)
+{
+	lose(ic, section, n, why);
+	atomic64_inc(&ic->mismatches);
+}
+
+/* Does the tag of the entry match its block; leaves the block whole. */
+static int check_entry(struct dm_integrity_c *ic, u8 *raw, u32 n, u64 sector)
+{
+	const struct integrity_layout *l = &ic->layout;
+	u8 tag[INTEGRITY_TAG_BYTES];
+	int r;
+
+	if (!ic->tags.hash)
+		return 0;
+	integrity_entry_restore_data(l, raw, n);
+	r = integrity_tag_of_data(ic, sector, raw + integrity_entry_data_offset(l, n), tag);
+	if (!r && crypto_memneq(tag, raw + integrity_entry_tag_offset(l, n), l->tag_size))
+		r = -EILSEQ;
+	return r;
+}
+
+/* Is the entry to be replayed. */
+static bool take_valid(struct integrity_writeback *wb, u32 section, u32 n, u64 *sector)
+{
+	struct dm_integrity_c *ic = wb->ic;
+	struct integrity_journal *j = &ic->journal;
+	u8 *raw = integrity_journal_raw(&ic->layout, j, section);
+	int r;
+
+	switch (integrity_entry_verdict(&ic->layout, &j->ids, raw, section, wb->sequence, NULL, n,
+					sector)) {
+	case INTEGRITY_ENTRY_REPLAY:
+		break;
+	case INTEGRITY_ENTRY_UNALIGNED:
+		lose(ic, section, n, "it names a sector within a block");
+		return false;
+	case INTEGRITY_ENTRY_DAMAGED:
+		lose(ic, section, n, "a sector of its data is damaged");
+		return false;
+	case INTEGRITY_ENTRY_UNKNOWN:
+		lose(ic, section, n, "its metadata sector is damaged");
+		return false;
+	case INTEGRITY_ENTRY_BEYOND:
+	case INTEGRITY_ENTRY_IS_UNUSED:
+	default:
+		return false;
+	}
+
+	r = check_entry(ic, raw, n, *sector);
+	if (r == -EILSEQ) {
+		lose_for_mismatch(ic, section, n, "its tag does not match its data");
+		compat_audit_event(DM_MSG_PREFIX, "integrity-replay-journal", ic->ti, 0);
+	} else if (r) {
+		cmpxchg(&wb->error, 0, r);
+	}
+	return !r;
+}
+
+/* A section whose MAC does not match may hold anything. */
+static void lose_section(struct dm_integrity_c *ic, u32 section)
+{
+	const struct integrity_layout *l = &ic->layout;
+	const u8 *raw = integrity_journal_raw(l, &ic->journal, section);
+	u32 n;
+
+	for (n = 0; n < l->journal_section_entries; n++)
+		if (integrity_entry_used(l, raw, n))
+			lose_for_mismatch(ic, section, n, "the section's MAC does not match");
+	compat_audit_event(DM_MSG_PREFIX, "mac-journal", ic->ti, 0);
+}
+
+static int replay_sections(struct dm_integrity_c *ic, const struct integrity_replay_plan *plan)
+{
+	struct integrity_writeback wb;
+	u32 i, section;
+	int r;
+
+	integrity_writeback_begin(&wb, ic);
+	for (i = 0; i < plan->count && !READ_ONCE(wb.error); i++) {
+		section = integrity_replay_section(&ic->layout, plan, i, &wb.sequence);
+		r = integrity_section_check_mac(ic, section);
+		if (r == -EILSEQ) {
+			lose_section(ic, section);
+			continue;
+		}
+		if (r) {
+			cmpxchg(&wb.error, 0, r);
+			break;
+		}
+		integrity_writeback_section(&wb, section, take_valid);
+	}
+	r = integrity_writeback_end(&wb);
+	if (!r && (wb.entries || ic->journal.lost))
+		DMINFO("%s: journal: replayed %llu blocks of %u sections, %llu lost",
+		       integrity_name(ic), wb.entries, plan->count, ic->journal.lost);
+	return r;
+}
+
+static int read_sections(struct dm_integrity_c *ic, char *why, size_t why_size)
+{
+	const struct integrity_layout *l = &ic->layout;
+	struct integrity_journal *j = &ic->journal;
+	u32 section;
+	int r = 0;
+
+	for (section = 0; section < l->journal_sections && !r; section++) {
+		r = integrity_section_read(ic, section);
+		if (!r)
+			integrity_section_scan(l, &j->ids, integrity_journal_raw(l, j, section),
+					       section, NULL, &j->state[section]);
+		cond_resched();
+		/* A superblock may name millions of sections: who activates can give up. */
+		if (!r && fatal_signal_pending(current))
+			r = -EINTR;
+	}
+	if (r)
+		snprintf(why, why_size, "cannot read the journal (error %d)", r);
+	return r;
+}
+
+static void start_ring(struct dm_integrity_c *ic, u32 section, u8 sequence)
+{
+	struct integrity_journal_ring *ring = &ic->journal.ring;
+
+	memset(ring, 0, sizeof(*ring));
+	ring->tail = section;
+	ring->fill_section = section;
+	ring->fill_sequence = sequence;
+	ring->free = (u64)ic->layout.journal_sections * ic->layout.journal_section_entries;
+}
+
+int integrity_journal_replay(struct dm_integrity_c *ic, char *why, size_t why_size)
+{
+	struct integrity_journal *j = &ic->journal;
+	struct integrity_replay_plan plan;
+	int r;
+
+	j->lost = 0;
+	r = read_sections(ic, why, why_size);
+	if (r)
+		return r;
+	r = integrity_replay_plan(&ic->layout, j->state, ic->mode->keeps_journal, &plan);
+	if (r) {
+		snprintf(why, why_size, "the journal is damaged or not encrypted as the table says: the order of its sections cannot be told");
+		return r;
+	}
+	if (ic->read_only) {
+		if (!plan.empty) {
+			snprintf(why, why_size, "the journal holds writes that are to be replayed, and the device is read-only");
+			return -EROFS;
+		}
+		return 0;
+	}
+	if (plan.damaged)
+		DMERR("%s: the journal is damaged: what is in its damaged sectors is lost",
+		      integrity_name(ic));
+
+	if (!plan.empty) {
+		r = replay_sections(ic, &plan);
+		if (r) {
+			snprintf(why, why_size, "cannot replay the journal (error %d)", r);
+			return r;
+		}
+	}
+	if (plan.erase) {
+		r = erase(ic, &plan);
+		if (r) {
+			snprintf(why, why_size, "cannot write the journal (error %d)", r);
+			return r;
+		}
+	}
+	if (ic->mode->keeps_journal)
+		start_ring(ic, plan.next_section, plan.next_sequence);
+	kvfree(j->state);
+	j->state = NULL;
+	return 0;
+}

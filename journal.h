@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The journal in memory (Documentation/on-disk-format.rst, section 4).
+ *
+ *   journal.c            mode J: the ring, writes into it, reads from it, commit
+ *   journal-writeback.c  what is committed goes to its place, and its sections are free again
+ *   journal-replay.c     what is left of an earlier life, at activation; the empty journal
+ *   journal-area.c       memory, cipher, MAC; reading and writing sections
+ *   journal-format.c     every byte of a section; what is to be replayed. Pure
+ *
+ * An entry's way: a write takes entries at the end of the ring under journal.lock, which makes
+ * nodes for them that nobody finds yet; copies data and tag without a lock; and publishes the
+ * nodes. The commit pads the last section, waits until all entries in the sections are filled,
+ * and writes them with FUA. Write-back stores tags and data of the newest committed copy of each
+ * block under the block's range lock, flushes both devices, takes the nodes out of the table,
+ * waits for who still copies from the sections, and lets them go.
+ *
+ * Who writes to a block holds no range lock: it touches only memory that is its own, and nodes of
+ * one block are in the order of the ring. A read that finds a block here holds its section; one
+ * that reads the disk holds the range, so that write-back of the block comes before or after.
+ *
+ * Order of writes: sections (FUA) before a flush is acknowledged; data and tags, and a flush of
+ * both devices, before a section is written again. A crash anywhere leaves each block's data and
+ * tag either at their place or in a section that is whole.
+ */
+#ifndef DM_INTEGRITY_JOURNAL_H
+#define DM_INTEGRITY_JOURNAL_H
+
+#include <linux/atomic.h>
+#include <linux/bio.h>
+#include <linux/completion.h>
+#include <linux/hash.h>
+#include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/spinlock.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
+
+#include "journal-format.h"
+#include "range.h"
+#include "table.h"
+
+struct crypto_skcipher;
+struct dm_integrity_c;
+struct integrity_mode;
+struct scatterlist;
+struct skcipher_request;
+
+#define INTEGRITY_NODE_EMPTY	U64_MAX
+
+/* One for each entry: section * journal_section_entries + entry. */
+struct integrity_journal_node {
+	struct hlist_node link;		/* in journal.table, while the entry is in use */
+	u64 sector;			/* logical; EMPTY until the entry is filled */
+};
+
+struct integrity_journal_section {
+	atomic_t filling;		/* writes that have entries here that are not filled */
+	atomic_t readers;		/* that copy from here */
+};
+
+/*
+ * Where the ring stands. From @tail on there are @committed sections that are on the disk, then
+ * @filled ones that are not, which take no more entries; then, if @fill_entry is not 0, the one
+ * that is being filled; the rest is free. What is free begins at entry @fill_entry of
+ * @fill_section, which will be written with @fill_sequence.
+ */
+struct integrity_journal_ring {
+	u32 tail;
+	u32 committed;
+	u32 filled;
+	u32 fill_section;
+	u32 fill_entry;
+	u8 fill_sequence;
+	u64 free;			/* entries */
+};
+
+struct integrity_journal {
+	u8 *area;			/* all sections, decrypted; NULL without a journal in use */
+	struct integrity_commit_ids ids;
+	struct integrity_section_state *state;	/* of each section, for the replay only */
+	struct integrity_journal_section *section;
+	struct integrity_journal_node *node;
+	struct hlist_head *table;	/* nodes by block, the newest first */
+	unsigned int table_bits;
+	u64 threshold;			/* with so few free entries, write back */
+
+	spinlock_t lock;		/* guards all below; taken with interrupts off */
+	struct integrity_journal_ring ring;
+	u64 nodes;			/* in @table */
+	bool reclaiming;		/* commit and write-back for room are under way */
+	struct list_head waiting;	/* ios that wait for room, oldest first */
+
+	struct mutex commit_lock;	/* who writes sections; guards @written and the cipher */
+	bool written;			/* since the journal on the disk was last made empty */
+	u64 lost;			/* entries that could not be replayed */
+	wait_queue_head_t wait;		/* for @filling and @readers to become 0 */
+	struct work_struct commit_work;	/* on flush_wq */
+	struct work_struct writeback_work;
+	struct workqueue_struct *writeback_wq;
+	struct bio_set bios;
+
+	/* journal_crypt */
+	struct crypto_skcipher *cipher;	/* or NULL */
+	struct skcipher_request *request;
+	u8 *stream;			/* keystream for the area, of a stream cipher */
+	size_t stream_bytes;
+	u8 *scratch;			/* one section as it is on the disk */
+	u8 *iv;				/* room to make a section's IV in */
+	struct scatterlist *sg;		/* of @scratch */
+};
+
+/* The list of nodes that the block at @sector is in. */
+static inline struct hlist_head *integrity_journal_bucket(const struct integrity_layout *l,
+							  const struct integrity_journal *j,
+							  u64 sector)
+{
+	return &j->table[hash_64(sector >> l->log2_sectors_per_block, j->table_bits)];
+}
+
+/* Before anything can fail. */
+void integrity_journal_setup(struct dm_integrity_c *ic);
+
+/**
+ * integrity_journal_init - allocate the journal's memory and cipher, in the constructor
+ * @crypt: journal_crypt of the table
+ *
+ * Needs the layout and the salt of the volume. Context: may sleep. Return: 0; an error with a
+ * sentence in @why.
+ */
+int integrity_journal_init(struct dm_integrity_c *ic, const struct integrity_alg_param *crypt,
+			   char *why, size_t why_size);
+void integrity_journal_exit(struct dm_integrity_c *ic);
+
+/* Free the memory, when the replay is through and the mode has no journal. */
+void integrity_journal_release(struct dm_integrity_c *ic);
+
+/**
+ * integrity_journal_format - write the complete empty journal of a new volume (section 4.5);
+ * durable on return
+ *
+ * Context: may sleep. Return: 0 or an error.
+ */
+int integrity_journal_format(struct dm_integrity_c *ic);
+
+/**
+ * integrity_journal_replay - bring what the journal holds to its place (section 4.8), at the
+ * first resume of a table
+ *
+ * Damage costs what is damaged: that is logged and counted in journal.lost. Context: may sleep.
+ * Return: 0; an error with a sentence in @why when the volume cannot be used.
+ */
+int integrity_journal_replay(struct dm_integrity_c *ic, char *why, size_t why_size);
+
+/* Make the journal on the disk empty; nothing is in it in memory. Return: 0 or an error. */
+int integrity_journal_clear(struct dm_integrity_c *ic);
+
+/**
+ * integrity_journal_commit - make all writes durable that were acknowledged so far
+ *
+ * Context: may sleep for journal I/O. Return: 0 or an error.
+ */
+int integrity_journal_commit(struct dm_integrity_c *ic);
+
+/* Room is wanted: commit and write back. Context: journal.lock is held. */
+void integrity_journal_reclaim(struct dm_integrity_c *ic);
+
+/* Let the ios that wait for room try again. Context: any. */
+void integrity_journal_wake(struct dm_integrity_c *ic);
+
+/* --- journal-writeback.c --- */
+
+struct integrity_writeback {
+	struct dm_integrity_c *ic;
+	u8 sequence;			/* of the section, for the replay */
+	u64 entries;			/* that were written */
+	atomic_t pending;
+	struct completion done;
+	int error;
+};
+
+/* Consecutive blocks in consecutive entries; in front of the bio that writes them. */
+struct integrity_writeback_run {
+	struct integrity_writeback *wb;
+	struct integrity_range range;
+	struct completion granted;
+	struct bio bio;
+};
+
+void integrity_writeback_begin(struct integrity_writeback *wb, struct dm_integrity_c *ic);
+
+/**
+ * integrity_writeback_section - write entries of a section to their places
+ * @take: called for each entry in turn: is it to be written, and to which logical sector. The
+ * block's data is contiguous in the section after integrity_entry_restore_data(), which is called
+ * for each block that is written.
+ *
+ * Holds the ranges of the blocks while it writes. Context: may sleep.
+ */
+void integrity_writeback_section(struct integrity_writeback *wb, u32 section,
+				 bool (*take)(struct integrity_writeback *wb, u32 section, u32 n,
+					      u64 *sector));
+
+/* Wait for the data, then make data and tags durable. Return: 0 or the first error. */
+int integrity_writeback_end(struct integrity_writeback *wb);
+
+/* The work function of journal.writeback_work: write back what is committed. */
+void integrity_journal_writeback(struct work_struct *work);
+
+/* --- journal-area.c --- */
+
+static inline u8 *integrity_journal_raw(const struct integrity_layout *l,
+					const struct integrity_journal *j, u32 section)
+{
+	return j->area + (size_t)section * integrity_section_bytes(l);
+}
+
+/**
+ * integrity_sections_write - write sections with FUA, encrypted where there is a cipher
+ * @count: the ring is followed around its end
+ *
+ * Context: may sleep; journal.commit_lock is held, or nobody else is there yet. Return: 0 or an
+ * error.
+ */
+int integrity_sections_write(struct dm_integrity_c *ic, u32 first, u32 count);
+
+/**
+ * integrity_section_read - read and decrypt a section
+ *
+ * A sector that cannot be read, and what its loss makes unreadable, gets a commit id that belongs
+ * to no sequence. Context: may sleep. Return: 0; the error of the cipher.
+ */
+int integrity_section_read(struct dm_integrity_c *ic, u32 section);
+
+/* Commit ids and MAC of a section that is complete. Return: 0 or the hash's error. */
+int integrity_section_seal(struct dm_integrity_c *ic, u32 section, u8 sequence);
+
+/* Does the section's MAC match. Return: 0; -EILSEQ; an error of the hash. Without a MAC: 0. */
+int integrity_section_check_mac(struct dm_integrity_c *ic, u32 section);
+
+extern const struct integrity_mode integrity_mode_journal;
+
+#endif
