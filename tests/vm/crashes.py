@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""For the tests of crashes in mode J, on the host: volumes, guests, recordings, what may be after a crash.
+
+$DMI_STATES: how many disk states; $DMI_SEED: another workload; $DMI_MODULE: whose module (ours).
+"""
+
+import array
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from blocks import KEY, Config, History, Operation, crc, crcs     # noqa: E402
+from logwrites import Recording                             # noqa: E402
+import oracle.volume                                        # noqa: E402
+from oracle.geometry import RECALCULATING                   # noqa: E402
+from oracle.journal import Journal                          # noqa: E402
+
+TOP = Path(os.environ["DMI_TOP"])
+RESULTS = Path(os.environ["RESULTS"])
+MODULE = os.environ.get("DMI_MODULE", "ours")
+STATES = int(os.environ.get("DMI_STATES", "240"))
+SEED = int(os.environ.get("DMI_SEED", "1"))
+MAC = f"hmac(sha256):{KEY}"
+POLICIES = Recording.POLICIES
+
+
+class Failed(Exception):
+    pass
+
+
+class Memory:
+    """Stands in for the oracle's image file."""
+
+    def __init__(self, what, writable=False):
+        self.what, self.path, self.sectors = what, "image", len(what) // 512
+
+    def read(self, byte, size):
+        return bytes(self.what[byte:byte + size])
+
+
+oracle.volume.Image = Memory
+
+
+def configs():
+    """The volumes of the test, more of them with more states."""
+    basic = [
+        Config(hash="crc32c", bs=512, ops=220),
+        Config(hash="sha256", bs=4096, separate=True, sections=4, sectors=4096, ops=220, runtime="commit_time:30"),
+        Config(hash="crc32c", bs=4096, mac=MAC, options="fix_hmac", crypt=f"ctr(aes):{KEY}", sectors=4096, ops=200,
+               runtime="journal_watermark:20"),
+        Config(hash="crc32c", bs=512, separate=True, recalc=True, sections=2, ops=200),
+        Config(hash="sha256", bs=512, mac=MAC, crypt=f"cbc(aes):{KEY}", sections=5, ops=200,
+               runtime="journal_watermark:80 commit_time:0"),
+        Config(hash="crc32c", bs=4096, sections=1, sectors=4096, recalc=True, ops=200),
+    ]
+    more = []
+    if STATES > 1000:
+        for n in range(STATES // 500):
+            rng = random.Random(f"{SEED} {n}")
+            bs = rng.choice((512, 1024, 2048, 4096))
+            mac = rng.choice(("", MAC, "crc32c"))
+            more.append(Config(
+                hash=rng.choice(("crc32c", "sha256", "xxhash64", f"hmac(sha256):{KEY}")), bs=bs, mac=mac,
+                crypt=rng.choice(("", f"ctr(aes):{KEY}", f"cbc(aes):{KEY}")), separate=rng.random() < 0.5,
+                recalc=rng.random() < 0.3, sections=rng.choice((1, 2, 3, 5, 8)), sectors=rng.choice((1024, 2048, 4096)),
+                ops=rng.choice((150, 300, 500)), threads=rng.choice((1, 3, 6)),
+                options=rng.choice(("", "fix_hmac")),
+                runtime=rng.choice(("", "journal_watermark:0", "journal_watermark:100", "journal_watermark:30")) +
+                rng.choice(("", " commit_time:0", " commit_time:20", " commit_time:1000000"))))
+    found = basic + more
+    for n, c in enumerate(found):
+        c.seed = SEED * 1000 + n
+        # A keyed hash is recalculated only where the superblock is protected.
+        if c.recalc and (":" in c.hash or ":" in c.mac):
+            c.recalc = False
+        c.prepare()
+    return found
+
+
+def guest(name, *command, disks=(), timeout=600, kernel=None):
+    """Runs a program of journal-guest; its results are in the folder that is returned."""
+    out = RESULTS / name
+    out.mkdir(exist_ok=True)
+    args = [os.environ["DMI_VM"], "--kernel", kernel or os.environ["DMI_KERNEL"], "--results", out, "--console",
+            RESULTS / f"console-{name}.log", "--timeout", timeout, "--mem", 2048, "--env",
+            f"DMI_KO={os.environ['DMI_KO']}"]
+    for disk in disks:
+        args += ["--disk", disk]
+    args += ["--", TOP / "tests/vm/journal-guest", *command]
+    done = subprocess.run([str(a) for a in args], check=False)
+    if done.returncode:
+        raise Failed(f"the guest {name} ended with status {done.returncode}")
+    return out
+
+
+class Verdict:
+    """What the oracle makes of a disk state."""
+
+    def __init__(self, image, c, apply=None):
+        view = memoryview(image)
+        parts = (view[:c.data_length * 512], view[c.data_length * 512:]) if c.separate else (view, None)
+        volume = oracle.volume.Volume(parts[0], parts[1], 0, c.hash, c.mac or None, c.crypt or None)
+        lay = volume.layout
+        plan = Journal(volume).replay()
+        if plan.error:
+            raise Failed(f"the replay fails: {plan.error}")
+        self.sections, self.entries = len(plan.order), len(plan.entries)
+        before = None
+        if apply is not None:
+            before = crcs(self._read(volume), c.bs)
+        volume.overlay = plan.blocks
+        data = self._read(volume)
+        self.crcs = array.array("I", crcs(data, c.bs))
+        self.changed = sum(a != b for a, b in zip(before, self.crcs)) if before is not None else 0
+        known = lay.P
+        if volume.sb.has(RECALCULATING):
+            known = min(volume.sb.recalc_sector, lay.P)
+        self.known = known
+        s = 0
+        while s < known:
+            length = min(lay.run(s), known - s)
+            stored = volume.read_tags(s, length // lay.spb)
+            made = volume.made_tags(s, data[s * 512:(s + length) * 512])
+            if stored != made:
+                at = next(i for i in range(len(made)) if made[i] != stored[i]) // lay.T
+                raise Failed(f"after the replay the tag of block {s // lay.spb + at} does not match")
+            s += length
+
+    @staticmethod
+    def _read(volume):
+        lay, s, data = volume.layout, 0, []
+        while s < lay.P:
+            length = min(lay.run(s), lay.P - s)
+            data.append(volume.read_data(s, length))
+            s += length
+        return b"".join(data)
+
+
+class Subject:
+    """A recorded volume and what is known of it."""
+
+    def __init__(self, n, c, folder):
+        self.c = c
+        facts = json.loads((folder / f"{n}.json").read_text())
+        self.base = (folder / f"{n}.base").read_bytes()
+        self.recording = Recording(self.base, (folder / f"{n}.log").read_bytes(), (folder / f"{n}.trace").read_text(),
+                                   facts["device"])
+        self.blocks = facts["blocks"]
+        self.history = History([Operation(*op) for op in facts["ops"]], self.recording.marks, c.bs, self.blocks)
+        self.reads = self.history.check_reads()
+
+    def wanted(self, count, rng):
+        """Moments and policies: every moment in turn, as far as the number goes."""
+        loose, settled = self.recording.loose_moments()
+        wanted = []
+        # Where nothing is in doubt all policies give the same.
+        for moments, policies, number in ((settled, POLICIES[:1], count // 5), (loose, POLICIES, count - count // 5)):
+            if not moments:
+                continue
+            step = max(1, len(moments) // max(1, number))
+            chosen = moments[rng.randrange(step)::step][:number]
+            chosen += rng.choices(moments, k=number - len(chosen))
+            first = rng.randrange(len(policies))
+            wanted += [(m, policies[(first + i) % len(policies)]) for i, m in enumerate(chosen)]
+        return sorted(wanted)
+
+    def check(self, found, when, who, bad=()):
+        """The blocks that were found are what a crash right after that moment may leave."""
+        if bad:
+            raise Failed(f"{who}: {len(bad)} blocks cannot be read, first {bad[0]}")
+        if len(found) != self.blocks:
+            raise Failed(f"{who}: {len(found)} blocks, the volume had {self.blocks}")
+        for block, value in enumerate(found):
+            versions = self.history.allowed(block, when)
+            if value not in [crc(v, block, self.c.bs) for v in versions]:
+                whose = next((op.number for op in self.history.of.get(block, ())
+                              if crc(op.number, block, self.c.bs) == value), None)
+                if whose is None and crc(0, block, self.c.bs) == value:
+                    whose = 0
+                raise Failed(f"{who}: block {block} is of operation {whose}, it must be of one of {versions}")
+
+
+def open_in_guest(name, volumes, steps, blocks, image, kernel=None):
+    """Opens states in a guest: steps are (module, [words of journal-guest]); image holds the states, and is
+    deleted. An answer for each: crcs, bad, status, log, refused, device."""
+    folder = RESULTS / name
+    folder.mkdir(exist_ok=True)
+    for _, states in steps:
+        for words in states:
+            words["blocks"] = blocks[words["config"]]
+    (folder / "open.json").write_text(json.dumps({"configs": [c.to_json() for c in volumes], "steps": steps}))
+    guest(name, "open", disks=[image], timeout=1800, kernel=kernel)
+    os.unlink(image)
+    found = []
+    for step, (_, states) in enumerate(steps):
+        answers = json.loads((folder / f"{step}.json").read_text())
+        raw, at = (folder / f"{step}.crcs").read_bytes(), 0
+        for words, answer in zip(states, answers):
+            length = 4 * words["blocks"]
+            answer["crcs"] = raw[at:at + length]
+            at += length
+        if at != len(raw) or len(answers) != len(states):
+            raise Failed(f"{name}: the guest opened {len(answers)} states of {len(states)}")
+        found.append(answers)
+    return found
+
+
+def record(volumes):
+    """Records the workloads of these volumes in a guest; the folder with the recordings."""
+    folder = RESULTS / "record"
+    folder.mkdir(exist_ok=True)
+    (folder / "plan.json").write_text(json.dumps([c.to_json() for c in volumes]))
+    return guest("record", "record", MODULE, timeout=900)
+
+
+def show(began, text):
+    print(f"{time.monotonic() - began:5.1f} s  {text}", flush=True)
