@@ -767,7 +767,7 @@ static void integrity_io_hints(struct dm_target *ti, struct queue_limits *limits
 
 static struct target_type integrity_target = {
 	.name = "integrity",
-	.version = { 1, 2, 0 },
+	.version = { 1, 8, 0 },
 	.module = THIS_MODULE,
 	.features = DM_TARGET_SINGLETON | DM_TARGET_INTEGRITY,
 	.ctr = integrity_ctr,

@@ -13,6 +13,7 @@
  * steps (integrity_erase_step()), so that one that was interrupted is not taken for a journal.
  */
 #include <crypto/algapi.h>
+#include <linux/hash.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 
@@ -76,7 +77,83 @@ static int erase(struct dm_integrity_c *ic, const struct integrity_replay_plan *
 	return r;
 }
 
+/* --- what is lost --- */
+
+#define LOST_BITS	12
+
+/*
+ * Blocks whose copy in the journal is lost, while it is known whose copy it was. The block may be at
+ * its place already, so an older copy is not to be put over it.
+ */
+struct lost_block {
+	struct hlist_node link;
+	u64 sector;
+	u64 age;			/* of its newest lost copy, see entry_age() */
+};
+
+struct lost_blocks {
+	struct hlist_head *table;	/* NULL as long as there is none */
+};
+
+static u64 entry_age(const struct integrity_layout *l, u32 nth, u32 n)
+{
+	return (u64)nth * l->journal_section_entries + n;
+}
+
+static struct lost_block *find_lost(const struct lost_blocks *lost, u64 sector)
+{
+	struct lost_block *b;
+
+	if (lost->table)
+		hlist_for_each_entry(b, &lost->table[hash_64(sector, LOST_BITS)], link)
+			if (b->sector == sector)
+				return b;
+	return NULL;
+}
+
+/* Copies are told of from the oldest to the newest. Return: 0 or -ENOMEM. */
+static int remember_lost(struct lost_blocks *lost, u64 sector, u64 age)
+{
+	struct lost_block *b = find_lost(lost, sector);
+
+	if (b) {
+		b->age = age;
+		return 0;
+	}
+	if (!lost->table)
+		lost->table = kvcalloc(1 << LOST_BITS, sizeof(*lost->table), GFP_KERNEL);
+	b = kmalloc(sizeof(*b), GFP_KERNEL);
+	if (!lost->table || !b) {
+		kfree(b);
+		return -ENOMEM;
+	}
+	b->sector = sector;
+	b->age = age;
+	hlist_add_head(&b->link, &lost->table[hash_64(sector, LOST_BITS)]);
+	return 0;
+}
+
+static void forget_lost(struct lost_blocks *lost)
+{
+	struct hlist_node *next;
+	struct lost_block *b;
+	u32 i;
+
+	for (i = 0; lost->table && i < 1 << LOST_BITS; i++)
+		hlist_for_each_entry_safe(b, next, &lost->table[i], link)
+			kfree(b);
+	kvfree(lost->table);
+	lost->table = NULL;
+}
+
 /* --- replay --- */
+
+struct replay {
+	struct integrity_writeback wb;
+	struct lost_blocks lost;
+	u32 nth;			/* section of the run */
+	u8 sequence;			/* that it has */
+};
 
 static void lose(struct dm_integrity_c *ic, u32 section, u32 n, const char *why)
 {
@@ -110,12 +187,14 @@ static int check_entry(struct dm_integrity_c *ic, u8 *raw, u32 n, u64 sector)
 /* Is the entry to be replayed. */
 static bool take_valid(struct integrity_writeback *wb, u32 section, u32 n, u64 *sector)
 {
+	struct replay *replay = container_of(wb, struct replay, wb);
 	struct dm_integrity_c *ic = wb->ic;
 	struct integrity_journal *j = &ic->journal;
 	u8 *raw = integrity_journal_raw(&ic->layout, j, section);
+	const struct lost_block *lost;
 	int r;
 
-	switch (integrity_entry_verdict(&ic->layout, &j->ids, raw, section, wb->sequence, NULL, n,
+	switch (integrity_entry_verdict(&ic->layout, &j->ids, raw, section, replay->sequence, NULL, n,
 					sector)) {
 	case INTEGRITY_ENTRY_REPLAY:
 		break;
@@ -134,6 +213,9 @@ static bool take_valid(struct integrity_writeback *wb, u32 section, u32 n, u64 *
 		return false;
 	}
 
+	lost = find_lost(&replay->lost, *sector);
+	if (lost && lost->age > entry_age(&ic->layout, replay->nth, n))
+		return false;
 	r = check_entry(ic, raw, n, *sector);
 	if (r == -EILSEQ) {
 		lose_for_mismatch(ic, section, n, "its tag does not match its data");
@@ -157,30 +239,67 @@ static void lose_section(struct dm_integrity_c *ic, u32 section)
 	compat_audit_event(DM_MSG_PREFIX, "mac-journal", ic->ti, 0);
 }
 
+/*
+ * Find the blocks whose copies are lost, before any older one is written. Of a section whose MAC does
+ * not match nothing is believed, so none of its entries names a block; nor does one whose tag does
+ * not match, for its sector may be what is damaged.
+ */
+static int find_damage(struct replay *replay, const struct integrity_replay_plan *plan)
+{
+	struct dm_integrity_c *ic = replay->wb.ic;
+	const struct integrity_layout *l = &ic->layout;
+	struct integrity_journal *j = &ic->journal;
+	u32 i, n, section;
+	u64 sector;
+	u8 sequence;
+	int r = 0;
+
+	for (i = 0; i < plan->count && !r; i++) {
+		section = integrity_replay_section(l, plan, i, &sequence);
+		if (!j->state[section].unknown)
+			continue;
+		r = integrity_section_check_mac(ic, section);
+		if (r == -EILSEQ) {
+			r = 0;
+			continue;
+		}
+		for (n = 0; n < l->journal_section_entries && !r; n++)
+			if (integrity_entry_verdict(l, &j->ids, integrity_journal_raw(l, j, section),
+						    section, sequence, NULL, n, &sector) ==
+			    INTEGRITY_ENTRY_DAMAGED)
+				r = remember_lost(&replay->lost, sector, entry_age(l, i, n));
+		cond_resched();
+	}
+	return r;
+}
+
 static int replay_sections(struct dm_integrity_c *ic, const struct integrity_replay_plan *plan)
 {
-	struct integrity_writeback wb;
-	u32 i, section;
+	struct replay replay = { .lost = { NULL } };
+	struct integrity_writeback *wb = &replay.wb;
+	u32 section;
 	int r;
 
-	integrity_writeback_begin(&wb, ic);
-	for (i = 0; i < plan->count && !READ_ONCE(wb.error); i++) {
-		section = integrity_replay_section(&ic->layout, plan, i, &wb.sequence);
+	integrity_writeback_begin(wb, ic);
+	wb->error = find_damage(&replay, plan);
+	for (; replay.nth < plan->count && !READ_ONCE(wb->error); replay.nth++) {
+		section = integrity_replay_section(&ic->layout, plan, replay.nth, &replay.sequence);
 		r = integrity_section_check_mac(ic, section);
 		if (r == -EILSEQ) {
 			lose_section(ic, section);
 			continue;
 		}
 		if (r) {
-			cmpxchg(&wb.error, 0, r);
+			cmpxchg(&wb->error, 0, r);
 			break;
 		}
-		integrity_writeback_section(&wb, section, take_valid);
+		integrity_writeback_section(wb, section, take_valid);
 	}
-	r = integrity_writeback_end(&wb);
-	if (!r && (wb.entries || ic->journal.lost))
+	r = integrity_writeback_end(wb);
+	forget_lost(&replay.lost);
+	if (!r && (wb->entries || ic->journal.lost))
 		DMINFO("%s: journal: replayed %llu blocks of %u sections, %llu lost",
-		       integrity_name(ic), wb.entries, plan->count, ic->journal.lost);
+		       integrity_name(ic), wb->entries, plan->count, ic->journal.lost);
 	return r;
 }
 

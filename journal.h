@@ -172,7 +172,6 @@ void integrity_journal_wake(struct dm_integrity_c *ic);
 
 struct integrity_writeback {
 	struct dm_integrity_c *ic;
-	u8 sequence;			/* of the section, for the replay */
 	u64 entries;			/* that were written */
 	atomic_t pending;
 	struct completion done;
