@@ -376,8 +376,11 @@ int integrity_journal_replay(struct dm_integrity_c *ic, char *why, size_t why_si
 			return r;
 		}
 	}
-	if (ic->mode->keeps_journal)
+	if (ic->mode->keeps_journal) {
 		start_ring(ic, plan.next_section, plan.next_sequence);
+		/* What was replayed and not erased goes at the next clean suspend. */
+		j->written = !plan.empty && !plan.erase;
+	}
 	kvfree(j->state);
 	j->state = NULL;
 	return 0;

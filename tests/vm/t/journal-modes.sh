@@ -120,7 +120,27 @@ with v.open() as dev:
         os.fsync(fd)
     expect_eq(used_entries(v), 2, "entries on the disk after a flush")
     expect_eq(read_at(dev.path, 8192, 8192), b"x" * 8192, "what is in the journal")
+    copy(disk, spare)
 closed(v, "closed after a flush")
+
+# --- the same disk as after a crash: not read-only before the replay, read-only after it ---
+
+crashed = Volume(spare, " ".join(v.options), mode="J")
+if MODULE == "ours":
+    before = digest(spare)
+    for mode in "JD":
+        log.mark()
+        expect_refused(errno.EROFS, f"read-only with a journal to be replayed, mode {mode}", crashed.open, readonly=True, mode=mode)
+        log.expect("cannot resume: the journal holds writes that are to be replayed, and the device is read-only")
+        expect_eq(digest(spare), before, "disk after it was refused read-only")
+    # Nothing is written to the journal by this table, yet it is empty afterwards.
+    with crashed.open() as dev:
+        expect_eq(read_at(dev.path, 8192, 8192), b"x" * 8192, "what was in the journal, after a replay")
+        expect_match(dev.status(), " 0$", "nothing is lost")
+    closed(crashed, "closed after a replay, with no write")
+    for mode in "JD":
+        with crashed.open(readonly=True, mode=mode) as dev:
+            expect_eq(read_at(dev.path, 8192, 8192), b"x" * 8192, "what was in the journal, read-only")
 with v.open("commit_time:0") as dev:
     write_at(dev.path, 8192, b"y" * 4096)
     wait_for("commit_time 0 commits by itself", lambda: used_entries(v) == 1, 5)
