@@ -6,7 +6,8 @@
  * A sector that cannot be read, has a commit id that is none, or an entry whose tag does not match
  * its data costs what is in it and no more. What cannot be trusted is not replayed: a block is
  * written with a tag that belongs to it, or not at all. What is lost is logged and counted. Only
- * when the order of the sections cannot be told is nothing replayed, and the volume refused.
+ * when the order of the sections cannot be told, or not even how many there are, is nothing
+ * replayed, and the volume refused.
  *
  * Order of writes: data and tags of all entries; a flush of both devices; only then is the
  * journal changed. So a crash repeats the replay, which gives the same. An erase then goes in
@@ -336,6 +337,22 @@ static void start_ring(struct dm_integrity_c *ic, u32 section, u8 sequence)
 	ring->free = (u64)ic->layout.journal_sections * ic->layout.journal_section_entries;
 }
 
+/*
+ * May the superblock name sections that there are none of? What is behind the journal, tags and
+ * data, then looks like damaged sections, and to make them empty would destroy it.
+ */
+static bool size_in_doubt(struct dm_integrity_c *ic)
+{
+	const struct integrity_layout *l = &ic->layout;
+	u64 unknown = 0;
+	u32 section;
+
+	for (section = 0; section < l->journal_sections; section++)
+		unknown += ic->journal.state[section].unknown;
+	return 2 * unknown >= (u64)l->journal_sections * l->journal_section_sectors ||
+	       le64_to_cpu(ic->sb.image->provided_data_sectors) != l->provided_sectors;
+}
+
 int integrity_journal_replay(struct dm_integrity_c *ic, char *why, size_t why_size)
 {
 	struct integrity_journal *j = &ic->journal;
@@ -357,6 +374,10 @@ int integrity_journal_replay(struct dm_integrity_c *ic, char *why, size_t why_si
 			return -EROFS;
 		}
 		return 0;
+	}
+	if (plan.damaged && size_in_doubt(ic)) {
+		snprintf(why, why_size, "the journal is damaged, and may be another size than the superblock says");
+		return -EIO;
 	}
 	if (plan.damaged)
 		DMERR("%s: the journal is damaged: what is in its damaged sectors is lost",
