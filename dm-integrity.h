@@ -574,6 +574,12 @@ static inline struct block_device *integrity_meta_bdev(struct dm_integrity_c *ic
 	return ic->meta_dev ? ic->meta_dev->bdev : ic->data_dev->bdev;
 }
 
+/* The buffer of dm-bufio that the tag of the block at @sector begins in. */
+static inline u64 integrity_tag_buffer(struct dm_integrity_c *ic, u64 sector)
+{
+	return integrity_tag_offset(&ic->layout, sector) >> ic->tags.buffer_shift;
+}
+
 /* The device's name in the log, such as dm-0. */
 static inline const char *integrity_name(struct dm_integrity_c *ic)
 {

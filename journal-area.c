@@ -427,7 +427,8 @@ static int alloc_area(struct dm_integrity_c *ic, char *why, size_t why_size)
 	}
 	j->area = vzalloc(bytes);
 	j->state = kvcalloc(l->journal_sections, sizeof(*j->state), GFP_KERNEL);
-	if (!j->area || !j->state) {
+	j->entry = kvcalloc(l->journal_section_entries, sizeof(*j->entry), GFP_KERNEL);
+	if (!j->area || !j->state || !j->entry) {
 		explain(why, why_size, "out of memory for a journal of %llu bytes", bytes);
 		return -ENOMEM;
 	}
@@ -500,6 +501,7 @@ void integrity_journal_release(struct dm_integrity_c *ic)
 	kfree_sensitive(j->iv);
 	vfree(j->area);
 	kvfree(j->state);
+	kvfree(j->entry);
 	kvfree(j->section);
 	kvfree(j->node);
 	kvfree(j->table);
@@ -512,6 +514,7 @@ void integrity_journal_release(struct dm_integrity_c *ic)
 	j->iv = NULL;
 	j->area = NULL;
 	j->state = NULL;
+	j->entry = NULL;
 	j->section = NULL;
 	j->node = NULL;
 	j->table = NULL;

@@ -10,7 +10,6 @@
 #define ALL_SEQUENCES	((1u << INTEGRITY_SEQUENCES) - 1)
 #define ENTRY_HIGH_WORD	4u	/* byte of an entry's sector that the high word begins at */
 #define ENTRY_LAST	8u	/* byte of an entry that the blocks' last bytes begin at */
-#define LAST_BYTES	8u	/* what a commit id displaces */
 
 static const u64 plain_ids[INTEGRITY_SEQUENCES] = {
 	0x1111111111111111ULL, 0x2222222222222222ULL, 0x3333333333333333ULL, 0x4444444444444444ULL,
@@ -121,9 +120,14 @@ u32 integrity_entry_offset(const struct integrity_layout *l, u32 n)
 	return meta_sector * INTEGRITY_SECTOR_SIZE + byte;
 }
 
+u32 integrity_entry_last_offset(const struct integrity_layout *l, u32 n)
+{
+	return integrity_entry_offset(l, n) + ENTRY_LAST;
+}
+
 u32 integrity_entry_tag_offset(const struct integrity_layout *l, u32 n)
 {
-	return integrity_entry_offset(l, n) + ENTRY_LAST + LAST_BYTES * integrity_block_sectors(l);
+	return integrity_entry_last_offset(l, n) + INTEGRITY_LAST_BYTES * integrity_block_sectors(l);
 }
 
 u32 integrity_entry_data_offset(const struct integrity_layout *l, u32 n)
@@ -193,50 +197,42 @@ void integrity_section_get_mac(const u8 *raw, u8 *mac)
 		       INTEGRITY_JOURNAL_MAC_BYTES);
 }
 
-/* Where the entry keeps the last bytes of sector @k of its block, and where they belong. */
-static u32 kept_offset(const struct integrity_layout *l, u32 n, u32 k)
-{
-	return integrity_entry_offset(l, n) + ENTRY_LAST + LAST_BYTES * k;
-}
-
-static u32 last_offset(const struct integrity_layout *l, u32 n, u32 k)
-{
-	return integrity_entry_data_offset(l, n) + k * INTEGRITY_SECTOR_SIZE +
-	       INTEGRITY_COMMIT_ID_OFFSET;
-}
-
 void integrity_entry_fill(const struct integrity_layout *l, u8 *raw, u32 n, u64 sector)
 {
+	const u8 *last = raw + integrity_entry_data_offset(l, n) + INTEGRITY_COMMIT_ID_OFFSET;
+	u8 *kept = raw + integrity_entry_last_offset(l, n);
 	u32 k;
 
-	for (k = 0; k < integrity_block_sectors(l); k++)
-		memcpy(raw + kept_offset(l, n, k), raw + last_offset(l, n, k), LAST_BYTES);
+	for (k = 0; k < integrity_block_sectors(l); k++) {
+		memcpy(kept, last, INTEGRITY_LAST_BYTES);
+		kept += INTEGRITY_LAST_BYTES;
+		last += INTEGRITY_SECTOR_SIZE;
+	}
 	integrity_entry_set_sector(l, raw, n, sector);
+}
+
+void integrity_entry_restore(const struct integrity_layout *l, const u8 *raw, u32 n, u8 *block)
+{
+	const u8 *kept = raw + integrity_entry_last_offset(l, n);
+	u32 k;
+
+	block += INTEGRITY_COMMIT_ID_OFFSET;
+	for (k = 0; k < integrity_block_sectors(l); k++) {
+		memcpy(block, kept, INTEGRITY_LAST_BYTES);
+		kept += INTEGRITY_LAST_BYTES;
+		block += INTEGRITY_SECTOR_SIZE;
+	}
 }
 
 void integrity_entry_restore_data(const struct integrity_layout *l, u8 *raw, u32 n)
 {
-	u32 k;
-
-	for (k = 0; k < integrity_block_sectors(l); k++)
-		memcpy(raw + last_offset(l, n, k), raw + kept_offset(l, n, k), LAST_BYTES);
-}
-
-void integrity_entry_copy_sector(const struct integrity_layout *l, const u8 *raw, u32 n,
-				 u32 sector, void *to)
-{
-	const u8 *data = raw + integrity_entry_data_offset(l, n) + sector * INTEGRITY_SECTOR_SIZE;
-
-	memcpy(to, data, INTEGRITY_COMMIT_ID_OFFSET);
-	memcpy((u8 *)to + INTEGRITY_COMMIT_ID_OFFSET, raw + kept_offset(l, n, sector), LAST_BYTES);
+	integrity_entry_restore(l, raw, n, raw + integrity_entry_data_offset(l, n));
 }
 
 void integrity_entry_copy(const struct integrity_layout *l, const u8 *raw, u32 n, void *to)
 {
-	u32 k;
-
-	for (k = 0; k < integrity_block_sectors(l); k++)
-		integrity_entry_copy_sector(l, raw, n, k, (u8 *)to + k * INTEGRITY_SECTOR_SIZE);
+	memcpy(to, raw + integrity_entry_data_offset(l, n), integrity_block_bytes(l));
+	integrity_entry_restore(l, raw, n, to);
 }
 
 /* --- replay --- */

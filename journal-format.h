@@ -19,6 +19,7 @@
 #include "layout.h"
 
 #define INTEGRITY_SEQUENCES		4u
+#define INTEGRITY_LAST_BYTES		8u	/* of a sector, what its commit id displaces */
 #define INTEGRITY_COMMIT_IDS_BYTES	32u	/* of a cipher's output that make the ids (4.7) */
 #define INTEGRITY_SECTION_MAC_BYTES	\
 	(INTEGRITY_JOURNAL_META_SECTORS * INTEGRITY_JOURNAL_MAC_BYTES)
@@ -168,17 +169,25 @@ void integrity_entry_fill(const struct integrity_layout *l, u8 *raw, u32 n, u64 
  */
 void integrity_entry_restore_data(const struct integrity_layout *l, u8 *raw, u32 n);
 
+/*
+ * Where entry @n keeps the last 8 bytes of each sector of its block, in bytes from the section's
+ * begin.
+ */
+u32 integrity_entry_last_offset(const struct integrity_layout *l, u32 n);
+
 /**
- * integrity_entry_copy_sector - read sector @sector, 0..spb-1, of block @n out of the section
- * @to: receives 512 bytes
+ * integrity_entry_restore - the same for a copy of block @n that was taken out of the section
+ * @block: block_size bytes
+ */
+void integrity_entry_restore(const struct integrity_layout *l, const u8 *raw, u32 n, u8 *block);
+
+/**
+ * integrity_entry_copy - copy block @n out of the section
+ * @to: receives block_size bytes
  *
  * The section does not change, and it is all the same whether commit ids are already in it: what
  * the entry holds counts.
  */
-void integrity_entry_copy_sector(const struct integrity_layout *l, const u8 *raw, u32 n,
-				 u32 sector, void *to);
-
-/* integrity_entry_copy - all sectors of block @n, as integrity_entry_copy_sector() */
 void integrity_entry_copy(const struct integrity_layout *l, const u8 *raw, u32 n, void *to);
 
 /* --- replay, 4.8 --- */

@@ -2,11 +2,15 @@
 /*
  * Write-back: what is committed goes to its place on the disk.
  *
- * Entries are written as runs: blocks that follow each other in the section and on the disk. A
- * run holds its blocks' range, exclusively, from before its tags are stored until its data is
- * written. Ranges are waited for here while other runs' data is on its way; those ranges are
- * released where that I/O ends, and nobody who holds a range waits for write-back, so no cycle
- * can form.
+ * The entries of a section that are to be written are sorted by their place. Blocks that follow each
+ * other there make a run, one bio. A run holds its blocks' range, exclusively, from before its tags
+ * are stored until its data is written. Runs are gathered in a batch, whose tags are stored together,
+ * each tag buffer held once.
+ *
+ * Who waits for a range while holding others could wait for ever: an I/O that came in between may
+ * wait for one of those. So the batch is sent before a range is waited for, and its ranges are
+ * released where its I/O ends. Likewise for the memory of a bio. Nobody who holds a range waits for
+ * write-back, so no cycle can form.
  *
  * A copy is passed over when a newer one of the same block is committed. One that is only newer
  * does not count: a crash might lose it, and then this one, which a flush may have promised.
@@ -15,6 +19,7 @@
  * written is still in it, for a replay when the disk is repaired. To go on would lose writes that
  * were acknowledged.
  */
+#include <linux/sort.h>
 #include <linux/highmem.h>
 #include <linux/vmalloc.h>
 
@@ -49,72 +54,118 @@ static void run_endio(struct bio *bio)
 	put_pending(wb);
 }
 
-static int store_run_tags(struct dm_integrity_c *ic, u8 *raw, u32 n, u32 count, u64 sector)
+/*
+ * A block of the journal's memory lies in one page: sections begin at a page, and blocks at multiples
+ * of their size. There is room for a vector for each.
+ */
+static void add_to_bio(struct bio *bio, u8 *block, unsigned int bytes)
 {
-	const struct integrity_layout *l = &ic->layout;
-	struct integrity_tag_cursor cur;
+	flush_kernel_vmap_range(block, bytes);
+	if (bio_add_page(bio, vmalloc_to_page(block), bytes, offset_in_page(block)) != bytes)
+		bio->bi_status = BLK_STS_IOERR;
+}
+
+static int store_run_tags(struct integrity_writeback *wb, struct integrity_tag_cursor *cur,
+			  const struct integrity_writeback_run *run)
+{
+	const struct integrity_layout *l = &wb->ic->layout;
+	u8 *raw = integrity_journal_raw(l, &wb->ic->journal, wb->section);
+	u32 i;
 	int r = 0;
 
-	integrity_tag_cursor_init(&cur, ic);
-	for (; count && !r; count--, n++, sector += integrity_block_sectors(l))
-		r = integrity_tag_store(&cur, sector, raw + integrity_entry_tag_offset(l, n));
-	integrity_tag_cursor_done(&cur);
+	for (i = 0; i < run->count && !r; i++)
+		r = integrity_tag_store(cur, run->entry[i].sector,
+					raw + integrity_entry_tag_offset(l, run->entry[i].n));
+	if (r)
+		DMERR_LIMIT("%s: cannot store the tags of journaled sector 0x%llx (error %d)",
+			    integrity_name(wb->ic), run->range.start, r);
 	return r;
 }
 
-static void add_to_bio(struct bio *bio, u8 *from, unsigned int bytes)
+/* Store the tags of all runs in the batch, and send their data on its way. */
+static void send_batch(struct integrity_writeback *wb)
 {
-	flush_kernel_vmap_range(from, bytes);
-	while (bytes) {
-		unsigned int in = offset_in_page(from), len = min_t(unsigned int, bytes, PAGE_SIZE - in);
+	struct dm_integrity_c *ic = wb->ic;
+	struct integrity_writeback_run *run;
+	struct integrity_tag_cursor cur;
+	u64 first, last, have = U64_MAX;
+	struct bio *bio;
 
-		/* There is a vector for each page. */
-		__bio_add_page(bio, vmalloc_to_page(from), len, in);
-		from += len;
-		bytes -= len;
+	bio_list_for_each(bio, &wb->batch) {
+		run = container_of(bio, struct integrity_writeback_run, bio);
+		first = integrity_tag_buffer(ic, run->range.start);
+		last = integrity_tag_buffer(ic, run->range.last);
+		if (first != have || last != have)
+			integrity_tag_prefetch(ic, run->range.start,
+					       run->range.last + 1 - run->range.start);
+		have = last;
+	}
+	integrity_tag_cursor_init(&cur, ic);
+	bio_list_for_each(bio, &wb->batch) {
+		run = container_of(bio, struct integrity_writeback_run, bio);
+		run->error = blk_status_to_errno(bio->bi_status) ?: store_run_tags(wb, &cur, run);
+	}
+	integrity_tag_cursor_done(&cur);
+
+	while ((bio = bio_list_pop(&wb->batch))) {
+		run = container_of(bio, struct integrity_writeback_run, bio);
+		if (run->error) {
+			bio->bi_status = errno_to_blk_status(run->error);
+			bio_endio(bio);
+		} else {
+			wb->entries += run->count;
+			submit_bio(bio);
+		}
 	}
 }
 
-/* Write @count entries from @n on; they are blocks from @sector on. */
-static void write_run(struct integrity_writeback *wb, u32 section, u32 n, u32 count, u64 sector)
+static struct bio *alloc_run(struct integrity_writeback *wb, unsigned int vecs)
+{
+	struct bio_set *bios = &wb->ic->journal.bios;
+	struct block_device *bdev = wb->ic->data_dev->bdev;
+	struct bio *bio;
+
+	bio = bio_alloc_bioset(bdev, vecs, REQ_OP_WRITE, GFP_NOWAIT | __GFP_NOWARN, bios);
+	if (bio)
+		return bio;
+	/* There may be no more before those that we hold have ended. */
+	send_batch(wb);
+	return bio_alloc_bioset(bdev, vecs, REQ_OP_WRITE, GFP_NOIO, bios);
+}
+
+/* Put @count entries of the section into the batch: consecutive blocks in one area. */
+static void add_run(struct integrity_writeback *wb, const struct integrity_writeback_entry *entry,
+		    u32 count)
 {
 	struct dm_integrity_c *ic = wb->ic;
 	const struct integrity_layout *l = &ic->layout;
-	u8 *raw = integrity_journal_raw(l, &ic->journal, section);
-	u8 *data = raw + integrity_entry_data_offset(l, n);
-	unsigned int bytes = count * integrity_block_bytes(l);
+	u8 *raw = integrity_journal_raw(l, &ic->journal, wb->section);
+	unsigned int block = integrity_block_bytes(l);
 	struct integrity_writeback_run *run;
 	struct bio *bio;
 	u32 i;
-	int r;
 
-	bio = bio_alloc_bioset(ic->data_dev->bdev, DIV_ROUND_UP(bytes, PAGE_SIZE) + 1, REQ_OP_WRITE,
-			       GFP_NOIO, &ic->journal.bios);
+	bio = alloc_run(wb, count);
 	run = container_of(bio, struct integrity_writeback_run, bio);
 	run->wb = wb;
+	run->entry = entry;
+	run->count = count;
 	run->range.granted = run_granted;
 	init_completion(&run->granted);
 	bio->bi_end_io = run_endio;
-	bio->bi_iter.bi_sector = integrity_data_sector(l, sector);
+	bio->bi_iter.bi_sector = integrity_data_sector(l, entry->sector);
 
 	atomic_inc(&wb->pending);
-	if (!integrity_range_lock(&ic->ranges, &run->range, sector,
-				  (u64)count << l->log2_sectors_per_block, false))
+	if (!integrity_range_lock(&ic->ranges, &run->range, entry->sector,
+				  (u64)count << l->log2_sectors_per_block, false)) {
+		send_batch(wb);
 		wait_for_completion(&run->granted);
-
-	r = store_run_tags(ic, raw, n, count, sector);
-	if (r) {
-		DMERR_LIMIT("%s: cannot store the tags of journaled sector 0x%llx (error %d)",
-			    integrity_name(ic), sector, r);
-		bio->bi_status = errno_to_blk_status(r);
-		bio_endio(bio);
-		return;
 	}
-	for (i = 0; i < count; i++)
-		integrity_entry_restore_data(l, raw, n + i);
-	add_to_bio(bio, data, bytes);
-	wb->entries += count;
-	submit_bio(bio);
+	for (i = 0; i < count; i++) {
+		integrity_entry_restore_data(l, raw, entry[i].n);
+		add_to_bio(bio, raw + integrity_entry_data_offset(l, entry[i].n), block);
+	}
+	bio_list_add(&wb->batch, bio);
 }
 
 /* --- sections --- */
@@ -124,41 +175,59 @@ void integrity_writeback_begin(struct integrity_writeback *wb, struct dm_integri
 	wb->ic = ic;
 	wb->entries = 0;
 	wb->error = 0;
+	bio_list_init(&wb->batch);
 	/* One for who waits. */
 	atomic_set(&wb->pending, 1);
 	init_completion(&wb->done);
 }
 
+static int compare_entries(const void *a, const void *b)
+{
+	const struct integrity_writeback_entry *x = a, *y = b;
+
+	if (x->sector != y->sector)
+		return x->sector < y->sector ? -1 : 1;
+	return x->n < y->n ? -1 : 1;
+}
+
+/* What of the section is to be written, in the order of its places. Return: how many. */
+static u32 take_entries(struct integrity_writeback *wb, integrity_writeback_take *take)
+{
+	struct integrity_writeback_entry *entry = wb->ic->journal.entry;
+	u32 n, taken = 0, kept = 0, i;
+
+	for (n = 0; n < wb->ic->layout.journal_section_entries; n++) {
+		if (!take(wb, wb->section, n, &entry[taken].sector))
+			continue;
+		entry[taken++].n = n;
+	}
+	sort(entry, taken, sizeof(*entry), compare_entries, NULL);
+	/* Of copies of one block the last one. */
+	for (i = 0; i < taken; i++)
+		if (i + 1 == taken || entry[i].sector != entry[i + 1].sector)
+			entry[kept++] = entry[i];
+	return kept;
+}
+
 void integrity_writeback_section(struct integrity_writeback *wb, u32 section,
-				 bool (*take)(struct integrity_writeback *wb, u32 section, u32 n,
-					      u64 *sector))
+				 integrity_writeback_take *take)
 {
 	const struct integrity_layout *l = &wb->ic->layout;
-	/* A run fits one bio, wherever in a page it begins. */
-	u32 most = (BIO_MAX_VECS - 1) * PAGE_SIZE / integrity_block_bytes(l);
-	u32 spb = integrity_block_sectors(l), n, count = 0;
-	u64 begin = 0, room = 0;
+	const struct integrity_writeback_entry *entry = wb->ic->journal.entry;
+	u32 spb = integrity_block_sectors(l), count, n, i;
 
-	for (n = 0; n < l->journal_section_entries; n++) {
-		u64 sector;
-		bool taken = take(wb, section, n, &sector);
+	wb->section = section;
+	count = take_entries(wb, take);
+	for (i = 0; i < count; i += n) {
+		u64 room = integrity_area_remaining(l, entry[i].sector) >> l->log2_sectors_per_block;
+		u32 most = min_t(u64, min_t(u32, count - i, BIO_MAX_VECS), room);
 
-		if (count && (!taken || sector != begin + (u64)count * spb || count == most ||
-			      !room)) {
-			write_run(wb, section, n - count, count, begin);
-			count = 0;
-		}
-		if (taken) {
-			if (!count) {
-				begin = sector;
-				room = integrity_area_remaining(l, sector);
-			}
-			count++;
-			room -= spb;
-		}
+		for (n = 1; n < most; n++)
+			if (entry[i + n].sector != entry[i].sector + (u64)n * spb)
+				break;
+		add_run(wb, entry + i, n);
 	}
-	if (count)
-		write_run(wb, section, n - count, count, begin);
+	send_batch(wb);
 	cond_resched();
 }
 

@@ -237,9 +237,8 @@ static bool copy_block(struct integrity_io *io, u64 sector, struct bvec_iter ite
 	struct integrity_journal *j = &ic->journal;
 	struct integrity_journal_node *node;
 	struct bio *bio = integrity_io_bio(io);
-	u8 sector_data[SECTOR_SIZE];
+	const u8 *raw, *last;
 	u32 section, n, k;
-	const u8 *raw;
 
 	node = find_copy(ic, sector, &section);
 	if (!node)
@@ -247,10 +246,14 @@ static bool copy_block(struct integrity_io *io, u64 sector, struct bvec_iter ite
 
 	raw = integrity_journal_raw(l, j, section);
 	n = node - j->node - (u64)section * l->journal_section_entries;
-	for (k = 0; k < integrity_block_sectors(l); k++) {
-		integrity_entry_copy_sector(l, raw, n, k, sector_data);
-		integrity_bio_write(bio, iter, sector_data, SECTOR_SIZE);
-		bio_advance_iter(bio, &iter, SECTOR_SIZE);
+	integrity_bio_write(bio, iter, raw + integrity_entry_data_offset(l, n),
+			    integrity_block_bytes(l));
+	/* The ends of the sectors may be commit ids already: the entry has what was there. */
+	last = raw + integrity_entry_last_offset(l, n);
+	for (k = 0; k < integrity_block_sectors(l); k++, last += INTEGRITY_LAST_BYTES) {
+		bio_advance_iter(bio, &iter, INTEGRITY_COMMIT_ID_OFFSET);
+		integrity_bio_write(bio, iter, last, INTEGRITY_LAST_BYTES);
+		bio_advance_iter(bio, &iter, INTEGRITY_LAST_BYTES);
 	}
 	if (io->saved.integrity)
 		integrity_payload_put(io, sector, raw + integrity_entry_tag_offset(l, n));

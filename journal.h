@@ -99,6 +99,7 @@ struct integrity_journal {
 	struct work_struct writeback_work;
 	struct workqueue_struct *writeback_wq;
 	struct bio_set bios;
+	struct integrity_writeback_entry *entry;	/* room for those of one section */
 
 	/* journal_crypt */
 	struct crypto_skcipher *cipher;	/* or NULL */
@@ -170,17 +171,28 @@ void integrity_journal_wake(struct dm_integrity_c *ic);
 
 /* --- journal-writeback.c --- */
 
+/* An entry of the section in work, to be written to logical sector @sector. */
+struct integrity_writeback_entry {
+	u64 sector;
+	u32 n;
+};
+
 struct integrity_writeback {
 	struct dm_integrity_c *ic;
+	u32 section;			/* in work */
+	struct bio_list batch;		/* of runs whose ranges are held and that are not yet sent */
 	u64 entries;			/* that were written */
 	atomic_t pending;
 	struct completion done;
 	int error;
 };
 
-/* Consecutive blocks in consecutive entries; in front of the bio that writes them. */
+/* Consecutive blocks; in front of the bio that writes them. */
 struct integrity_writeback_run {
 	struct integrity_writeback *wb;
+	const struct integrity_writeback_entry *entry;	/* as long as the run is in the batch */
+	u32 count;
+	int error;
 	struct integrity_range range;
 	struct completion granted;
 	struct bio bio;
@@ -188,17 +200,20 @@ struct integrity_writeback_run {
 
 void integrity_writeback_begin(struct integrity_writeback *wb, struct dm_integrity_c *ic);
 
+/* Is entry @n of @section to be written, and to which logical sector. */
+typedef bool integrity_writeback_take(struct integrity_writeback *wb, u32 section, u32 n,
+				      u64 *sector);
+
 /**
  * integrity_writeback_section - write entries of a section to their places
- * @take: called for each entry in turn: is it to be written, and to which logical sector. The
- * block's data is contiguous in the section after integrity_entry_restore_data(), which is called
- * for each block that is written.
+ * @take: called for each entry in turn. Of several that are taken for one block the last is written
  *
- * Holds the ranges of the blocks while it writes. Context: may sleep.
+ * A block's data is contiguous in the section after integrity_entry_restore_data(), which is called
+ * for each block that is written. Holds the ranges of the blocks while it writes. One caller at a
+ * time. Context: may sleep.
  */
 void integrity_writeback_section(struct integrity_writeback *wb, u32 section,
-				 bool (*take)(struct integrity_writeback *wb, u32 section, u32 n,
-					      u64 *sector));
+				 integrity_writeback_take *take);
 
 /* Wait for the data, then make data and tags durable. Return: 0 or the first error. */
 int integrity_writeback_end(struct integrity_writeback *wb);
