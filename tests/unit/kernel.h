@@ -21,9 +21,12 @@
 #define ENOSPC		28
 #define ERANGE		34
 
+__attribute__((__format__(__printf__, 3, 4)))
+int snprintf(char *buf, size_t size, const char *fmt, ...);
 int vsnprintf(char *buf, size_t size, const char *fmt, va_list args);
 int memcmp(const void *a, const void *b, size_t size);
 void *memcpy(void *to, const void *from, size_t size);
+void *memmove(void *to, const void *from, size_t size);
 void *memset(void *p, int c, size_t size);
 char *strchr(const char *s, int c);
 int strcmp(const char *a, const char *b);
