@@ -678,6 +678,8 @@ static int integrity_message(struct dm_target *ti, unsigned int argc, char **arg
 		DMERR("%s: %s", integrity_name(ic), why);
 		return r;
 	}
+	if (m.type == INTEGRITY_MSG_BAD_BLOCKS)
+		return integrity_check_bad_blocks(ic, result, maxlen);
 	return integrity_recalc_message(ic, &m);
 }
 

@@ -11,13 +11,14 @@
  *   payload.c       tags that come with a bio, for volumes without internal_hash
  *   direct.c        mode D
  *   journal*.c      mode J and every replay, see journal.h
- *   recalc.c        the background pass
+ *   workers.c       the engine of the background pass: workers, chunks, pace, buffers
+ *   recalc.c        recalculation, its first action; control of the pass, messages, status
+ *   check.c         check, its second action; the list of bad blocks
  *
  * Lock order, outermost first: recalc.control, then journal.commit_lock, sb.lock or
  * tags.flush_lock, of which no two are ever held together, then the spinlocks recalc.lock,
- * ranges.lock, flush.lock, journal.lock, likewise. A
- * worker of the pass never takes recalc.control, because who holds it may be waiting for the
- * workers to stop.
+ * check.lock, ranges.lock, flush.lock, journal.lock, likewise. A worker of the pass never takes
+ * recalc.control, because who holds it may be waiting for the workers to stop.
  *
  * Workqueues, and why none can wait for itself:
  *   io_wq     steps of foreground I/O. They sleep for metadata I/O (dm-bufio) and for a recheck's
@@ -47,6 +48,7 @@
 #include <linux/wait.h>
 #include <linux/workqueue.h>
 
+#include "badlist.h"
 #include "compat/compat.h"
 #include "format.h"
 #include "journal.h"
@@ -217,6 +219,12 @@ void integrity_tag_prefetch(struct dm_integrity_c *ic, u64 sector, u64 sectors);
  * whole.
  */
 void integrity_tag_prefetch_edges(struct dm_integrity_c *ic, u64 sector, u64 sectors);
+
+/*
+ * Let the next look at each tag be one at the disk: forget all buffers that are neither changed nor
+ * in use. Context: may sleep.
+ */
+void integrity_tags_forget(struct dm_integrity_c *ic);
 
 /**
  * integrity_tags_flush - write all changed tags and flush the metadata device's cache
@@ -418,7 +426,7 @@ void integrity_commit_stop(struct dm_integrity_c *ic);
 int integrity_read_data(struct dm_integrity_c *ic, u64 sector, u64 sectors, struct page_list *pl,
 			unsigned int nr_pages, unsigned int *skip);
 
-/* --- recalc.c --- */
+/* --- workers.c: the engine of the background pass --- */
 
 #define INTEGRITY_PASS_CHUNK		8192u	/* sectors a worker takes at a time, at most */
 #define INTEGRITY_PASS_CHECKPOINT	16u	/* chunks between two checkpoints */
@@ -428,9 +436,50 @@ int integrity_read_data(struct dm_integrity_c *ic, u64 sector, u64 sectors, stru
 #define INTEGRITY_PASS_TAG_ERROR	64u	/* ... of which a tag buffer counts as so many */
 #define INTEGRITY_PASS_SPEED_MIN	10240u	/* KiB/s, default */
 
+struct integrity_pass_worker;
+
+/**
+ * struct integrity_pass_action - what a pass does with the blocks
+ * @word: for the status
+ * @noun: for the log
+ * @bad: what the blocks are that it counts, for the log
+ * @shared: how the range of a chunk is held
+ * @begin: the range of the chunk in hand is held, its data will be read: fetch what else is needed
+ * @blocks: the data of [sector, sector + sectors), logical sectors, is in the worker's pages, from
+ * byte @skip of the first on. Return: 0, or an error that the pass fails with
+ * @unreadable: data of these could not be read, not even alone. @what is "data"
+ * @given_back: the chunk in hand is done, or was given up half way; recalc.low was moved. May be
+ * NULL
+ * @save_due: is the position to be saved now; a claim that only one worker gets. May be NULL
+ * @save: save it, if it is not. When @save_due said so, and when the pass ends or fails. Return: 0
+ * or an error that the pass fails with. May be NULL
+ * @ended: the pass came to its end. Return: how many blocks it counted
+ *
+ * Those that get a worker are called by it; they may sleep, with the exception of @given_back.
+ * That one, @save_due and @ended are called with recalc.lock held.
+ */
+struct integrity_pass_action {
+	const char *word;
+	const char *noun;
+	const char *bad;
+	bool shared;
+	void (*begin)(struct integrity_pass_worker *w);
+	int (*blocks)(struct integrity_pass_worker *w, u64 sector, u64 sectors, unsigned int skip);
+	void (*unreadable)(struct integrity_pass_worker *w, u64 sector, u64 sectors,
+			   const char *what, int error);
+	void (*given_back)(struct integrity_pass_worker *w, bool done);
+	bool (*save_due)(struct dm_integrity_c *ic);
+	int (*save)(struct dm_integrity_c *ic);
+	u64 (*ended)(struct dm_integrity_c *ic);
+};
+
+extern const struct integrity_pass_action integrity_pass_recalculate;
+extern const struct integrity_pass_action integrity_pass_check;
+
 struct integrity_pass_worker {
 	struct work_struct work;
 	struct dm_integrity_c *ic;
+	const struct integrity_pass_action *action;
 	struct integrity_range range;
 	struct completion granted;
 	struct page_list *pages;	/* array, linked in order */
@@ -438,9 +487,19 @@ struct integrity_pass_worker {
 	struct list_head in_flight;
 	u64 start;			/* of the chunk in hand */
 	u64 sectors;
-	u64 bad;			/* blocks of it that could not be read */
+	u64 bad;			/* recalculation: blocks of it that could not be read */
+	bool flushed;			/* check: tags, since it took the chunk */
 };
 
+/* What is said of a pass at its end. */
+struct integrity_pass_summary {
+	u64 sectors;			/* since it was started or continued */
+	u64 ns;
+	u64 rate;			/* KiB/s */
+	u64 bad;			/* blocks */
+};
+
+/* The pass, whatever its action, and the position of recalculation. */
 struct integrity_recalc {
 	struct mutex control;		/* one change of state at a time */
 	struct workqueue_struct *wq;
@@ -453,11 +512,13 @@ struct integrity_recalc {
 
 	spinlock_t lock;		/* guards all below */
 	enum integrity_pass_state state;
+	const struct integrity_pass_action *action;	/* of the current or last pass */
 	unsigned int workers;		/* that have not ended */
 	struct list_head in_flight;	/* chunks being worked on, ascending */
 	unsigned int kick;		/* counts what waiting workers should look at again */
 	u64 next;			/* first sector that no worker has taken */
 	u64 unfinished;			/* lowest chunk that was given up half way */
+	u64 low;			/* all of the pass below is done */
 	u64 end;			/* of the pass */
 	u64 saved;			/* mark of the last checkpoint */
 	unsigned long saved_at;		/* jiffies */
@@ -466,10 +527,9 @@ struct integrity_recalc {
 	unsigned int speed_max;		/* KiB/s, 0 for none */
 	u64 pace_at;			/* ns, when the last chunk was taken */
 	u32 pace_sectors;		/* its size */
-	u64 bad;			/* blocks that could not be read */
+	u64 bad;			/* recalculation: blocks that could not be read */
 	u64 errors;			/* failed reads of this run, weighed */
 	u64 first_bad;			/* logical sector; U64_MAX for none */
-	bool seen;			/* a pass ran, or its position was on the disk */
 	u64 worked;			/* sectors done since @started */
 	u64 started;			/* ns */
 	u64 window_at;			/* ns, begin of the rate's window */
@@ -477,8 +537,68 @@ struct integrity_recalc {
 	u64 rate;			/* KiB/s, last window; at the end, whole pass */
 };
 
+int integrity_workers_init(struct dm_integrity_c *ic);
+void integrity_workers_exit(struct dm_integrity_c *ic);
+
+/* Does a pass run. Context: any; without recalc.lock it may be over the next moment. */
+static inline bool integrity_pass_running(struct integrity_recalc *r)
+{
+	return integrity_pass_is_running(READ_ONCE(r->state));
+}
+
+/*
+ * Move to the state after @event, if that is allowed (pass.h); who waits looks again. Context: any
+ * that may take recalc.lock, or holds it. Return: was it allowed.
+ */
+bool integrity_pass_do(struct integrity_recalc *r, enum integrity_pass_event event);
+bool integrity_pass_do_locked(struct integrity_recalc *r, enum integrity_pass_event event);
+
+/*
+ * The pass cannot go on; what is done stays done. @what was being done, for the log; only the first
+ * call counts. Context: process.
+ */
+void integrity_pass_fail(struct dm_integrity_c *ic, const char *what, int error);
+
+/*
+ * What reads and errors of a pass come in, sectors: a block, or a logical block of the data device
+ * when that is larger.
+ */
+u64 integrity_pass_unit(struct dm_integrity_c *ic);
+
+/*
+ * The tag of the block at @sector could not be had with @cur: how many sectors from there on, below
+ * @end, have theirs in the same buffer.
+ */
+u64 integrity_pass_tags_lost(const struct integrity_tag_cursor *cur, u64 sector, u64 end);
+
+/**
+ * integrity_workers_start - let the workers go
+ * @from: logical sector to begin with
+ * @end: the first one that is not to be done; at most @from when there is nothing to do but to
+ * come to the end
+ *
+ * The state is a running one, no worker is left of before, and recalc.control is held.
+ */
+void integrity_workers_start(struct dm_integrity_c *ic, const struct integrity_pass_action *action,
+			     u64 from, u64 end);
+
+/*
+ * Wait until no worker is left. _stop() when the state is no longer a running one; workers finish
+ * the chunks that they have. Context: may sleep; recalc.control is held.
+ */
+void integrity_workers_wait(struct dm_integrity_c *ic);
+void integrity_workers_stop(struct dm_integrity_c *ic);
+
+/* KiB/s, for the status. recalc.lock is held. */
+u64 integrity_workers_rate(struct integrity_recalc *r);
+
+/* --- recalc.c --- */
+
 int integrity_recalc_init(struct dm_integrity_c *ic);
 void integrity_recalc_exit(struct dm_integrity_c *ic);
+
+/* Are there blocks that have no tags yet, and are to get some. Context: any. */
+bool integrity_recalc_pending(struct dm_integrity_c *ic);
 
 /**
  * integrity_recalc_permitted - may tags be made from the data as it is (section 6.2)
@@ -521,6 +641,54 @@ static inline u64 integrity_recalc_mark(struct integrity_recalc *r)
 	return atomic64_read_acquire(&r->mark);
 }
 
+/* --- check.c --- */
+
+struct integrity_check {
+	/* recalc.lock guards these; only who holds recalc.control begins or gives up a check */
+	bool open;			/* begun, and neither at its end nor given up */
+	bool held;			/* a recalculation was pending when it began */
+	u64 start;			/* logical sectors */
+	u64 end;
+	u64 bad;			/* blocks that did not match, or could not be read */
+	u64 first_bad;			/* logical sector; U64_MAX for none */
+
+	spinlock_t lock;		/* guards @list; taken with interrupts off */
+	struct integrity_bad_list list;	/* its memory comes with the first check */
+	u32 listed;			/* ranges in it, to be read without the lock */
+};
+
+void integrity_check_init(struct dm_integrity_c *ic);
+void integrity_check_exit(struct dm_integrity_c *ic);
+
+/**
+ * integrity_check_begin - make ready for a check; integrity_check_run() runs it
+ * @m: the message: all of the device, or a range in logical sectors
+ *
+ * Nothing runs, no check is open, and recalc.control is held. Context: may sleep. Return: 0;
+ * -EINVAL for a range that is not within the device or not of whole blocks, logged; -ENOMEM.
+ */
+int integrity_check_begin(struct dm_integrity_c *ic, const struct integrity_message *m);
+
+/* Start or continue the open check. The state is a running one, recalc.control is held. */
+void integrity_check_run(struct dm_integrity_c *ic);
+
+/*
+ * Stop the open check for good, if there is one; the state is frozen then. @why is for the log. What
+ * it found stays listed. Context: may sleep; recalc.control is held.
+ */
+void integrity_check_give_up(struct dm_integrity_c *ic, const char *why);
+
+/**
+ * integrity_check_bad_blocks - the message bad_blocks: print the list (badlist.h)
+ * @result: destination, @size bytes
+ *
+ * Context: may sleep. Return: 1, as device-mapper wants it; -ENOMEM, logged.
+ */
+int integrity_check_bad_blocks(struct dm_integrity_c *ic, char *result, unsigned int size);
+
+/* Take sectors out of the list of bad blocks. Context: any. */
+void integrity_check_forget(struct dm_integrity_c *ic, u64 sector, u64 sectors);
+
 /* --- dm-integrity.c: the device --- */
 
 struct dm_integrity_c {
@@ -549,6 +717,7 @@ struct dm_integrity_c {
 	struct integrity_tags tags;
 	struct integrity_ranges ranges;
 	struct integrity_recalc recalc;
+	struct integrity_check check;
 	struct integrity_journal journal;
 
 	struct workqueue_struct *io_wq;
@@ -578,6 +747,24 @@ static inline struct block_device *integrity_meta_bdev(struct dm_integrity_c *ic
 static inline u64 integrity_tag_buffer(struct dm_integrity_c *ic, u64 sector)
 {
 	return integrity_tag_offset(&ic->layout, sector) >> ic->tags.buffer_shift;
+}
+
+/*
+ * Is there a check that runs, or is paused. Context: any; a running one may be over the next moment.
+ */
+static inline bool integrity_check_open(struct dm_integrity_c *ic)
+{
+	return READ_ONCE(ic->check.open);
+}
+
+/*
+ * Data and tag of these logical sectors were stored anew: no longer bad. The caller still holds
+ * their range, or, in mode J, has put them into the journal. Context: any.
+ */
+static inline void integrity_check_stored(struct dm_integrity_c *ic, u64 sector, u64 sectors)
+{
+	if (unlikely(READ_ONCE(ic->check.listed)))
+		integrity_check_forget(ic, sector, sectors);
 }
 
 /* The device's name in the log, such as dm-0. */

@@ -377,6 +377,8 @@ void integrity_io_end(struct integrity_io *io)
 
 void integrity_io_complete(struct integrity_io *io)
 {
+	if (!io->error && bio_op(integrity_io_bio(io)) != REQ_OP_READ)
+		integrity_check_stored(io->ic, io->sector, io->sectors);
 	integrity_range_unlock(&io->ic->ranges, &io->range);
 	integrity_io_end(io);
 }

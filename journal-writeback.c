@@ -49,6 +49,9 @@ static void run_endio(struct bio *bio)
 
 	if (bio->bi_status)
 		cmpxchg(&wb->error, 0, blk_status_to_errno(bio->bi_status));
+	else
+		integrity_check_stored(wb->ic, run->range.start,
+				       run->range.last - run->range.start + 1);
 	integrity_range_unlock(&wb->ic->ranges, &run->range);
 	bio_put(bio);
 	put_pending(wb);

@@ -173,6 +173,9 @@ static void write_some(struct integrity_io *io, bool again)
 	}
 	if (io->done)
 		integrity_commit_soon(ic);
+	/* Who reads it gets this copy. What is on the disk is stored anew at write-back. */
+	if (!io->error)
+		integrity_check_stored(ic, io->sector, io->sectors);
 	integrity_io_end(io);
 }
 

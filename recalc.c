@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The background pass: makes the tags of data that has none yet.
+ * Recalculation, which makes the tags of data that has none yet: the first action of the background
+ * pass; and the control of the pass: suspend, resume, reboot, messages, status.
  *
- * Workers, as many as CPUs and one more, take chunks in ascending order; for each chunk a worker
- * locks its range, reads the data, hashes and stores the tags, and unlocks. The mark is the
- * start of the first chunk that is not done: blocks below it have a valid tag, and reads of them
- * are verified.
+ * The mark is the start of the first chunk that is not done: blocks below it have a valid tag, and
+ * reads of them are verified.
  *
  * recalc.control: one change of state at a time, by who may have to wait for the workers:
  * messages, suspend, resume, reboot. Workers never take it. recalc.lock: everything that the
@@ -20,20 +19,14 @@
  * and stores its tag in either case. A read beyond the mark compares nothing and takes no lock;
  * one that straddles it is verified below it.
  *
+ * A recalculation and a check never run at the same time: each is refused while the other does,
+ * and a recalculation while a check is paused, too.
+ *
  * suspend: the workers finish their chunks, the position is saved. Removal goes through suspend.
  * A reload makes a new device, which reads the position from the superblock when it is resumed,
  * after the old one was suspended.
  */
-#include <linux/cpumask.h>
-#include <linux/slab.h>
-#include <linux/timekeeping.h>
-
 #include "dm-integrity.h"
-
-#define BUSY_MS		250u	/* after its last bio, foreground I/O counts as going on */
-#define PACE_MS		50u	/* how often a waiting worker looks again, at least */
-
-/* --- the state, under recalc.lock --- */
 
 static void set_mark(struct integrity_recalc *r, u64 mark)
 {
@@ -41,121 +34,31 @@ static void set_mark(struct integrity_recalc *r, u64 mark)
 	atomic64_set_release(&r->mark, mark);
 }
 
-/* Move if the table allows it; who waits looks again. */
-static bool move(struct integrity_recalc *r, enum integrity_pass_event event)
-{
-	int state = integrity_pass_move(r->state, event);
-
-	if (state < 0)
-		return false;
-	WRITE_ONCE(r->state, state);
-	r->kick++;
-	wake_up_all(&r->wait);
-	return true;
-}
-
-static bool move_locked(struct integrity_recalc *r, enum integrity_pass_event event)
-{
-	bool moved;
-
-	spin_lock(&r->lock);
-	moved = move(r, event);
-	spin_unlock(&r->lock);
-	return moved;
-}
-
-static bool running(struct integrity_recalc *r)
-{
-	return integrity_pass_is_running(READ_ONCE(r->state));
-}
-
-/* The pass cannot go on; what is done stays done. */
-static void pass_fail(struct dm_integrity_c *ic, const char *what, int error)
-{
-	if (!move_locked(&ic->recalc, INTEGRITY_PASS_ERROR))
-		return;
-	DMERR("%s: recalculation failed: %s (error %d), position %llu of %llu sectors",
-	      integrity_name(ic), what, error, integrity_recalc_mark(&ic->recalc), ic->recalc.end);
-	integrity_event(ic);
-}
-
-/* --- rate --- */
-
-static u64 kib_per_s(u64 sectors, u64 ns)
-{
-	/* Milliseconds keep this in range for any device and any time. */
-	u64 ms = max_t(u64, div_u64(ns, NSEC_PER_MSEC), 1);
-
-	return div64_u64(sectors * 500, ms);
-}
-
-static void count_work(struct integrity_recalc *r, u64 sectors)
-{
-	u64 now = ktime_get_ns();
-
-	r->worked += sectors;
-	if (now - r->window_at >= NSEC_PER_SEC) {
-		r->rate = kib_per_s(r->worked - r->window_worked, now - r->window_at);
-		r->window_at = now;
-		r->window_worked = r->worked;
-	}
-}
-
-/* --- pace --- */
-
-static bool foreground_busy(struct integrity_recalc *r)
-{
-	return atomic_read(&r->foreground) ||
-	       time_before(jiffies, READ_ONCE(r->last_io) + msecs_to_jiffies(BUSY_MS));
-}
-
-/*
- * May a chunk be taken now: 0, or the nanoseconds to wait. *@sectors is lowered so that a slow
- * pass takes small chunks, which hold up a write that meets one for a short time only. *@at is the
- * time that the chunk counts as taken: a worker that wakes up late makes up for it, but for no
- * more than one chunk, so that a pause is not saved up for a burst.
- */
-static u64 pace(struct integrity_recalc *r, u64 *sectors, u64 *at)
-{
-	u64 limit = r->speed_max, interval, due, now = ktime_get_ns();
-
-	*at = now;
-	if (foreground_busy(r) && (!limit || r->speed_min < limit)) {
-		limit = r->speed_min;
-		if (!limit)
-			return PACE_MS * NSEC_PER_MSEC;
-	}
-	if (!limit)
-		return 0;
-
-	/* A sixteenth of a second's work: limit KiB/s are limit * 2 sectors a second. */
-	*sectors = min(*sectors, clamp_t(u64, round_down(limit / 8, 8), 128, INTEGRITY_PASS_CHUNK));
-	interval = div64_u64((u64)r->pace_sectors * (NSEC_PER_SEC / 2), limit);
-	due = r->pace_at + interval;
-	if (now < due)
-		return due - now;
-	*at = max(due, now - min(now, interval));
-	return 0;
-}
-
 /* --- checkpoints --- */
 
-static bool checkpoint_due(struct integrity_recalc *r)
+static bool checkpoint_due(struct dm_integrity_c *ic)
 {
+	struct integrity_recalc *r = &ic->recalc;
 	u64 mark = integrity_recalc_mark(r);
 
 	if (r->saving || mark == r->saved)
 		return false;
-	return mark - r->saved >= (u64)INTEGRITY_PASS_CHUNK * INTEGRITY_PASS_CHECKPOINT ||
-	       time_after(jiffies, r->saved_at + msecs_to_jiffies(INTEGRITY_PASS_CHECKPOINT_MS));
+	if (mark - r->saved < (u64)INTEGRITY_PASS_CHUNK * INTEGRITY_PASS_CHECKPOINT &&
+	    !time_after(jiffies, r->saved_at + msecs_to_jiffies(INTEGRITY_PASS_CHECKPOINT_MS)))
+		return false;
+	r->saving = true;
+	return true;
 }
 
-/* Save @mark; everything below it is done. Other workers go on meanwhile. */
-static int checkpoint(struct dm_integrity_c *ic, u64 mark)
+/* Save the mark, if it is not; everything below it is done. Other workers go on meanwhile. */
+static int checkpoint(struct dm_integrity_c *ic)
 {
 	struct integrity_recalc *r = &ic->recalc;
+	u64 mark = integrity_recalc_mark(r);
 	int err;
 
+	if (mark == r->saved)
+		return 0;
 	err = integrity_flush(ic);
 	if (!err)
 		err = integrity_sb_store(ic, true, mark);
@@ -169,75 +72,20 @@ static int checkpoint(struct dm_integrity_c *ic, u64 mark)
 	return err;
 }
 
-/* --- a worker's buffer --- */
-
-static void worker_free(struct integrity_pass_worker *w)
-{
-	while (w->nr_pages)
-		__free_page(w->pages[--w->nr_pages].page);
-	kvfree(w->pages);
-	w->pages = NULL;
-}
-
-/*
- * As many pages as a chunk, halved until memory allows, at least one. Not from reclaim that
- * could wait for I/O to this device: suspend waits for the workers, and I/O waits for resume.
- */
-static bool worker_alloc(struct integrity_pass_worker *w)
-{
-	const gfp_t gfp = GFP_NOIO | __GFP_NOWARN | __GFP_NORETRY;
-	unsigned int want = INTEGRITY_PASS_CHUNK >> (PAGE_SHIFT - SECTOR_SHIFT);
-	unsigned int i, have;
-
-	w->pages = kvcalloc(want, sizeof(*w->pages), gfp);
-	if (!w->pages) {
-		want = 1;
-		w->pages = kcalloc(want, sizeof(*w->pages), gfp);
-		if (!w->pages)
-			return false;
-	}
-	for (have = 0; have < want; have++) {
-		w->pages[have].page = alloc_page(gfp);
-		if (!w->pages[have].page)
-			break;
-		cond_resched();
-	}
-	w->nr_pages = have;
-	if (!have) {
-		worker_free(w);
-		return false;
-	}
-	/*
-	 * Give the surplus back, so that a device short of memory is not the one that keeps it
-	 * short.
-	 */
-	have = rounddown_pow_of_two(have);
-	while (w->nr_pages > have)
-		__free_page(w->pages[--w->nr_pages].page);
-	for (i = 0; i + 1 < have; i++)
-		w->pages[i].next = &w->pages[i + 1];
-	w->pages[have - 1].next = NULL;
-	return true;
-}
-
 /* --- one chunk --- */
 
-/*
- * What reads and errors come in: a block, or a logical block of the data device when that is
- * larger.
- */
-static u64 smallest_read(struct dm_integrity_c *ic)
+static void begin_chunk(struct integrity_pass_worker *w)
 {
-	return max_t(u64, integrity_block_sectors(&ic->layout),
-		     bdev_logical_block_size(ic->data_dev->bdev) >> SECTOR_SHIFT);
+	w->bad = 0;
+	integrity_tag_prefetch_edges(w->ic, w->start, w->sectors);
 }
 
 /*
  * Blocks count as bad when their chunk is done: one that is given up half way will be taken, and
  * its bad blocks met, again.
  */
-static void count_bad(struct integrity_pass_worker *w, u64 sector, u64 sectors, const char *what,
-		      unsigned int weight, int error)
+static void skip_blocks(struct integrity_pass_worker *w, u64 sector, u64 sectors, const char *what,
+			unsigned int weight, int error)
 {
 	struct dm_integrity_c *ic = w->ic;
 	struct integrity_recalc *r = &ic->recalc;
@@ -254,7 +102,13 @@ static void count_bad(struct integrity_pass_worker *w, u64 sector, u64 sectors, 
 	DMERR_LIMIT("%s: recalculation skips %llu sectors at 0x%llx: cannot read their %s (error %d)",
 		    integrity_name(ic), sectors, sector, what, error);
 	if (errors >= INTEGRITY_PASS_MAX_ERRORS)
-		pass_fail(ic, "too many unreadable places", error);
+		integrity_pass_fail(ic, "too many unreadable places", error);
+}
+
+static void skip_unreadable(struct integrity_pass_worker *w, u64 sector, u64 sectors,
+			    const char *what, int error)
+{
+	skip_blocks(w, sector, sectors, what, 1, error);
 }
 
 /*
@@ -264,8 +118,7 @@ static void count_bad(struct integrity_pass_worker *w, u64 sector, u64 sectors, 
 static int make_tags(struct integrity_pass_worker *w, u64 sector, u64 sectors, unsigned int skip)
 {
 	struct dm_integrity_c *ic = w->ic;
-	const struct integrity_layout *l = &ic->layout;
-	u64 step = integrity_block_sectors(l), end = sector + sectors;
+	u64 step = integrity_block_sectors(&ic->layout), end = sector + sectors;
 	struct integrity_tag_cursor cur;
 	u8 tag[INTEGRITY_TAG_BYTES];
 	size_t at = skip;
@@ -282,13 +135,11 @@ static int make_tags(struct integrity_pass_worker *w, u64 sector, u64 sectors, u
 			break;
 		r = integrity_tag_store(&cur, sector, tag);
 		if (r) {
-			u64 good = (cur.index + 1) << ic->tags.buffer_shift;
-			u64 lost = DIV_ROUND_UP_ULL(good - integrity_tag_offset(l, sector),
-						    l->tag_size);
-
-			todo = min(lost << l->log2_sectors_per_block, end - sector);
-			count_bad(w, sector, todo, "tags", INTEGRITY_PASS_TAG_ERROR, r);
+			todo = integrity_pass_tags_lost(&cur, sector, end);
+			skip_blocks(w, sector, todo, "tags", INTEGRITY_PASS_TAG_ERROR, r);
 			r = 0;
+		} else {
+			integrity_check_stored(ic, sector, step);
 		}
 		sector += todo;
 		at += todo << SECTOR_SHIFT;
@@ -298,219 +149,32 @@ static int make_tags(struct integrity_pass_worker *w, u64 sector, u64 sectors, u
 	return r;
 }
 
-/*
- * Do the chunk in hand; its range is held. A read that fails is halved down to the smallest one
- * that fails alone, which is counted and passed over. Return: false when it was given up half
- * way.
- */
-static bool do_chunk(struct integrity_pass_worker *w)
-{
-	struct dm_integrity_c *ic = w->ic;
-	u64 unit = smallest_read(ic);
-	u64 pos = w->start, end = w->start + w->sectors, len = w->sectors;
-
-	integrity_tag_prefetch_edges(ic, w->start, w->sectors);
-	while (pos < end) {
-		unsigned int skip;
-		int r;
-
-		len = min(len, end - pos);
-		r = integrity_read_data(ic, pos, len, w->pages, w->nr_pages, &skip);
-		if (!r) {
-			r = make_tags(w, pos, len, skip);
-			if (r) {
-				pass_fail(ic, "computing a tag", r);
-				return false;
-			}
-			pos += len;
-			len *= 2;
-			continue;
-		}
-		if (len > unit) {
-			len = max(round_down(len / 2, unit), unit);
-		} else {
-			count_bad(w, pos, len, "data", 1, r);
-			pos += len;
-		}
-		/*
-		 * A dying disk takes its time over each: do not let suspend wait for the whole
-		 * chunk.
-		 */
-		if (!running(&ic->recalc))
-			return pos >= end;
-	}
-	return true;
-}
-
-static void range_granted(struct integrity_range *range)
-{
-	struct integrity_pass_worker *w = container_of(range, struct integrity_pass_worker, range);
-
-	complete(&w->granted);
-}
-
-/*
- * Take the next chunk; may sleep for the pace, and saves the position when that is due. Return:
- * false when the worker should end.
- */
-static bool take_chunk(struct integrity_pass_worker *w)
-{
-	struct dm_integrity_c *ic = w->ic;
-	struct integrity_recalc *r = &ic->recalc;
-
-	for (;;) {
-		u64 sectors, mark, wait, at;
-		unsigned int seen;
-		int err;
-
-		/* What a failed device stores would never be written. */
-		err = atomic_read(&ic->failed);
-		if (err) {
-			pass_fail(ic, "the device has failed", err);
-			return false;
-		}
-		spin_lock(&r->lock);
-		if (!running(r) || r->next >= r->end) {
-			spin_unlock(&r->lock);
-			return false;
-		}
-		if (checkpoint_due(r)) {
-			r->saving = true;
-			mark = integrity_recalc_mark(r);
-			spin_unlock(&r->lock);
-			err = checkpoint(ic, mark);
-			if (err)
-				pass_fail(ic, "saving the position", err);
-			continue;
-		}
-
-		sectors = min_t(u64, (u64)w->nr_pages << (PAGE_SHIFT - SECTOR_SHIFT),
-				INTEGRITY_PASS_CHUNK);
-		wait = pace(r, &sectors, &at);
-		if (!wait) {
-			/*
-			 * Not across the end of an interleaved area: data and tags are
-			 * contiguous only within one.
-			 */
-			sectors = min(sectors, integrity_area_remaining(&ic->layout, r->next));
-			sectors = min(sectors, r->end - r->next);
-			w->start = r->next;
-			w->sectors = sectors;
-			w->bad = 0;
-			r->next += sectors;
-			r->pace_at = at;
-			r->pace_sectors = sectors;
-			list_add_tail(&w->in_flight, &r->in_flight);
-			spin_unlock(&r->lock);
-			return true;
-		}
-		seen = r->kick;
-		spin_unlock(&r->lock);
-
-		/* Not longer than foreground I/O takes to count as over. */
-		wait_event_timeout(r->wait, READ_ONCE(r->kick) != seen,
-				   max(nsecs_to_jiffies(min_t(u64, wait, PACE_MS * NSEC_PER_MSEC)),
-				       1UL));
-	}
-}
-
-static void give_back_chunk(struct integrity_pass_worker *w, bool done)
+static void chunk_given_back(struct integrity_pass_worker *w, bool done)
 {
 	struct integrity_recalc *r = &w->ic->recalc;
-	u64 mark;
 
-	spin_lock(&r->lock);
-	list_del(&w->in_flight);
-	if (done) {
-		count_work(r, w->sectors);
+	if (done)
 		r->bad += w->bad;
-	} else {
-		r->unfinished = min(r->unfinished, w->start);
-	}
-	mark = r->next;
-	if (!list_empty(&r->in_flight))
-		mark = list_first_entry(&r->in_flight, struct integrity_pass_worker, in_flight)
-			       ->start;
-	set_mark(r, min(mark, r->unfinished));
-	spin_unlock(&r->lock);
+	set_mark(r, r->low);
 }
 
-/* --- workers --- */
-
-static void log_end(struct dm_integrity_c *ic, u64 worked, u64 ns, u64 bad)
+static u64 recalculated(struct dm_integrity_c *ic)
 {
-	DMINFO("%s: recalculation finished: %llu sectors in %llu s, %llu KiB/s, %llu blocks unreadable",
-	       integrity_name(ic), worked, div64_u64(ns, NSEC_PER_SEC), kib_per_s(worked, ns), bad);
+	return ic->recalc.bad;
 }
 
-/*
- * The worker is done. The last one of a pass that came to its end, or that failed, saves the
- * position before it counts itself out, so that nobody sees the pass over while its position is
- * not on the disk.
- */
-static void worker_end(struct dm_integrity_c *ic)
-{
-	struct integrity_recalc *r = &ic->recalc;
-	u64 worked = 0, ns = 0, bad = 0, mark;
-	bool ended = false;
-	int err = 0;
-
-	spin_lock(&r->lock);
-	if (r->workers == 1) {
-		mark = integrity_recalc_mark(r);
-		if (mark != r->saved && !atomic_read(&ic->failed) &&
-		    (r->state == INTEGRITY_PASS_FAILED || (running(r) && mark == r->end))) {
-			spin_unlock(&r->lock);
-			err = checkpoint(ic, mark);
-			if (err)
-				pass_fail(ic, "saving the position", err);
-			spin_lock(&r->lock);
-		}
-		if (!err && running(r) && mark == r->end && move(r, INTEGRITY_PASS_END)) {
-			ended = true;
-			worked = r->worked;
-			ns = ktime_get_ns() - r->started;
-			bad = r->bad;
-			r->rate = kib_per_s(worked, ns);
-		}
-	}
-	r->workers--;
-	r->kick++;
-	wake_up_all(&r->wait);
-	spin_unlock(&r->lock);
-
-	/* The workqueue is flushed before the device goes. */
-	if (ended) {
-		log_end(ic, worked, ns, bad);
-		integrity_event(ic);
-	}
-}
-
-static void worker_run(struct work_struct *work)
-{
-	struct integrity_pass_worker *w = container_of(work, struct integrity_pass_worker, work);
-	struct dm_integrity_c *ic = w->ic;
-	struct integrity_recalc *r = &ic->recalc;
-	bool have;
-
-	/* Without a page there is nothing to do but wait for one. */
-	while (!(have = worker_alloc(w)) && running(r) && READ_ONCE(r->next) < r->end)
-		wait_event_timeout(r->wait, !running(r), HZ / 10);
-
-	while (have && take_chunk(w)) {
-		bool done;
-
-		reinit_completion(&w->granted);
-		if (!integrity_range_lock(&ic->ranges, &w->range, w->start, w->sectors, false))
-			wait_for_completion(&w->granted);
-		done = do_chunk(w);
-		integrity_range_unlock(&ic->ranges, &w->range);
-		give_back_chunk(w, done);
-	}
-	if (have)
-		worker_free(w);
-	worker_end(ic);
-}
+const struct integrity_pass_action integrity_pass_recalculate = {
+	.word = "recalculate",
+	.noun = "recalculation",
+	.bad = "unreadable",
+	.begin = begin_chunk,
+	.blocks = make_tags,
+	.unreadable = skip_unreadable,
+	.given_back = chunk_given_back,
+	.save_due = checkpoint_due,
+	.save = checkpoint,
+	.ended = recalculated,
+};
 
 /* --- control: recalc.control is held --- */
 
@@ -518,31 +182,17 @@ static void worker_run(struct work_struct *work)
 static void start_workers(struct dm_integrity_c *ic)
 {
 	struct integrity_recalc *r = &ic->recalc;
-	unsigned int n = clamp(num_online_cpus() + 1, 1U, r->max_workers), i;
-	u64 now = ktime_get_ns();
+	u64 mark = integrity_recalc_mark(r), end = ic->layout.provided_sectors;
 
-	spin_lock(&r->lock);
-	r->next = integrity_recalc_mark(r);
-	r->unfinished = U64_MAX;
-	r->workers = n;
+	if (integrity_check_open(ic)) {
+		integrity_check_run(ic);
+		return;
+	}
 	r->saved_at = jiffies;
-	/* However old it is: jiffies wrap. */
-	WRITE_ONCE(r->last_io, jiffies - msecs_to_jiffies(BUSY_MS));
-	r->pace_at = 0;
-	r->pace_sectors = 0;
-	r->seen = true;
 	r->errors = 0;
-	r->worked = 0;
-	r->started = now;
-	r->window_at = now;
-	r->window_worked = 0;
-	r->rate = 0;
-	spin_unlock(&r->lock);
-
 	DMINFO("%s: recalculation %s at sector %llu of %llu", integrity_name(ic),
-	       r->next ? "continues" : "starts", r->next, r->end);
-	for (i = 0; i < n; i++)
-		queue_work(r->wq, &r->worker[i].work);
+	       mark ? "continues" : "starts", mark, end);
+	integrity_workers_start(ic, &integrity_pass_recalculate, mark, end);
 }
 
 /*
@@ -551,28 +201,14 @@ static void start_workers(struct dm_integrity_c *ic)
  */
 static int stop_workers(struct dm_integrity_c *ic)
 {
-	struct integrity_recalc *r = &ic->recalc;
-	u64 mark = integrity_recalc_mark(r);
-	unsigned int i;
-
-	for (i = 0; i < r->max_workers; i++) {
-		/* Not even begun: for want of a thread it might take long to. */
-		if (cancel_work(&r->worker[i].work)) {
-			spin_lock(&r->lock);
-			r->workers--;
-			spin_unlock(&r->lock);
-		}
-	}
-	wait_event(r->wait, !READ_ONCE(r->workers));
-
-	mark = integrity_recalc_mark(r);
-	if (mark == r->saved || ic->read_only || atomic_read(&ic->failed) ||
+	integrity_workers_stop(ic);
+	if (ic->read_only || atomic_read(&ic->failed) ||
 	    !(integrity_sb_flags(ic) & INTEGRITY_SB_RECALCULATING))
 		return 0;
-	return checkpoint(ic, mark);
+	return checkpoint(ic);
 }
 
-static bool pending(struct dm_integrity_c *ic)
+bool integrity_recalc_pending(struct dm_integrity_c *ic)
 {
 	return (integrity_sb_flags(ic) & INTEGRITY_SB_RECALCULATING) &&
 	       integrity_recalc_mark(&ic->recalc) < ic->layout.provided_sectors;
@@ -591,9 +227,7 @@ void integrity_recalc_load(struct dm_integrity_c *ic, bool flag, u64 sector)
 	u64 provided = ic->layout.provided_sectors;
 
 	spin_lock(&r->lock);
-	r->end = provided;
 	r->saved = flag ? sector : provided;
-	r->seen = r->seen || flag;
 	set_mark(r, r->saved);
 	spin_unlock(&r->lock);
 }
@@ -601,17 +235,24 @@ void integrity_recalc_load(struct dm_integrity_c *ic, bool flag, u64 sector)
 void integrity_recalc_resume(struct dm_integrity_c *ic)
 {
 	struct integrity_recalc *r = &ic->recalc;
-	bool start;
+	bool start, pending;
 
 	mutex_lock(&r->control);
-	spin_lock(&r->lock);
-	if (pending(ic) && !atomic_read(&ic->failed)) {
-		if (ic->read_only || (ic->params.no_recalculate && !ic->activated))
-			move(r, INTEGRITY_PASS_FREEZE);
-		else if (r->state == INTEGRITY_PASS_SUSPENDED_IDLE)
-			move(r, INTEGRITY_PASS_START);
+	/* The volume has grown: a recalculation that nobody paused does not wait. */
+	pending = integrity_recalc_pending(ic) && !atomic_read(&ic->failed);
+	if (integrity_check_open(ic) && pending &&
+	    (!ic->check.held || integrity_recalc_mark(r) < ic->check.end)) {
+		integrity_check_give_up(ic, "the volume has changed");
+		integrity_pass_do(r, INTEGRITY_PASS_CANCEL);
 	}
-	start = move(r, INTEGRITY_PASS_RESUME) && running(r);
+	spin_lock(&r->lock);
+	if (pending && !integrity_check_open(ic)) {
+		if (ic->read_only || (ic->params.no_recalculate && !ic->activated))
+			integrity_pass_do_locked(r, INTEGRITY_PASS_FREEZE);
+		else if (r->state == INTEGRITY_PASS_SUSPENDED_IDLE)
+			integrity_pass_do_locked(r, INTEGRITY_PASS_START);
+	}
+	start = integrity_pass_do_locked(r, INTEGRITY_PASS_RESUME) && integrity_pass_running(r);
 	spin_unlock(&r->lock);
 	if (start && !r->workers)
 		start_workers(ic);
@@ -624,7 +265,7 @@ void integrity_recalc_suspend(struct dm_integrity_c *ic)
 	int err;
 
 	mutex_lock(&r->control);
-	move_locked(r, INTEGRITY_PASS_SUSPEND);
+	integrity_pass_do(r, INTEGRITY_PASS_SUSPEND);
 	err = stop_workers(ic);
 	if (err)
 		DMERR("%s: the position of the recalculation was not saved (error %d)",
@@ -672,8 +313,8 @@ static void start_pass(struct dm_integrity_c *ic)
 	struct integrity_recalc *r = &ic->recalc;
 
 	/* A pass that failed lately may have workers that have not ended yet. */
-	wait_event(r->wait, !READ_ONCE(r->workers));
-	if (move_locked(r, INTEGRITY_PASS_START) && running(r))
+	integrity_workers_wait(ic);
+	if (integrity_pass_do(r, INTEGRITY_PASS_START) && integrity_pass_running(r))
 		start_workers(ic);
 }
 
@@ -682,17 +323,17 @@ static int msg_recalculate(struct dm_integrity_c *ic)
 	struct integrity_recalc *r = &ic->recalc;
 	int err = 0;
 
-	if (running(r))
+	if (integrity_pass_running(r))
 		return 0;
 	if (!(integrity_sb_flags(ic) & INTEGRITY_SB_RECALCULATING)) {
 		err = set_position(ic, true, 0);
 		if (err)
 			return err;
 	}
-	if (pending(ic) || unsaved(ic))
+	if (integrity_recalc_pending(ic) || unsaved(ic))
 		start_pass(ic);
 	else
-		move_locked(r, INTEGRITY_PASS_CANCEL);
+		integrity_pass_do(r, INTEGRITY_PASS_CANCEL);
 	return 0;
 }
 
@@ -700,7 +341,7 @@ static int msg_reset_recalculate(struct dm_integrity_c *ic)
 {
 	int err;
 
-	move_locked(&ic->recalc, INTEGRITY_PASS_FREEZE);
+	integrity_pass_do(&ic->recalc, INTEGRITY_PASS_FREEZE);
 	err = stop_workers(ic);
 	if (!err)
 		err = set_position(ic, true, 0);
@@ -715,7 +356,7 @@ static int msg_cancel_recalculate(struct dm_integrity_c *ic)
 {
 	int err;
 
-	move_locked(&ic->recalc, INTEGRITY_PASS_FREEZE);
+	integrity_pass_do(&ic->recalc, INTEGRITY_PASS_FREEZE);
 	err = stop_workers(ic);
 	if (!err && (integrity_sb_flags(ic) & INTEGRITY_SB_RECALCULATING)) {
 		err = set_position(ic, false, 0);
@@ -730,16 +371,55 @@ static int msg_cancel_recalculate(struct dm_integrity_c *ic)
 	/* Or the line that `dmsetup table` prints would start it again when it is loaded. */
 	ic->params.recalculate = false;
 	ic->params.reset_recalculate = false;
-	move_locked(&ic->recalc, INTEGRITY_PASS_CANCEL);
+	integrity_pass_do(&ic->recalc, INTEGRITY_PASS_CANCEL);
 	integrity_event(ic);
 	return 0;
+}
+
+static int msg_check(struct dm_integrity_c *ic, const struct integrity_message *m)
+{
+	/* Looked at first: if there is none now, what runs is none. */
+	bool open = integrity_check_open(ic);
+	int err;
+
+	err = atomic_read(&ic->failed);
+	if (err) {
+		DMERR("%s: the device has failed, nothing can be checked", integrity_name(ic));
+		return err;
+	}
+	if (!ic->tags.hash) {
+		DMERR("%s: nothing can be checked without internal_hash", integrity_name(ic));
+		return -EOPNOTSUPP;
+	}
+	if (integrity_pass_is_suspended(ic->recalc.state)) {
+		DMERR("%s: the device is suspended, resume it first", integrity_name(ic));
+		return -EBUSY;
+	}
+	if (open && m->have_range) {
+		DMERR("%s: a check is under way: let it come to its end, or end it with idle first",
+		      integrity_name(ic));
+		return -EBUSY;
+	}
+	if (integrity_pass_running(&ic->recalc)) {
+		if (open)
+			return 0;
+		DMERR("%s: a recalculation is under way: let it come to its end, or pause it with frozen first",
+		      integrity_name(ic));
+		return -EBUSY;
+	}
+	/* Of a pass that ended or failed just now. */
+	integrity_workers_wait(ic);
+	err = integrity_check_open(ic) ? 0 : integrity_check_begin(ic, m);
+	if (!err)
+		start_pass(ic);
+	return err;
 }
 
 static int msg_frozen(struct dm_integrity_c *ic)
 {
 	int err;
 
-	move_locked(&ic->recalc, INTEGRITY_PASS_FREEZE);
+	integrity_pass_do(&ic->recalc, INTEGRITY_PASS_FREEZE);
 	/* Suspended, there is nothing to stop, and the superblock may be another table's by now. */
 	if (integrity_pass_is_suspended(ic->recalc.state))
 		return 0;
@@ -752,12 +432,15 @@ static int msg_idle(struct dm_integrity_c *ic)
 {
 	struct integrity_recalc *r = &ic->recalc;
 
-	if (running(r) || r->state == INTEGRITY_PASS_SUSPENDED_RUNNING)
+	if (integrity_check_open(ic))
+		integrity_check_give_up(ic, "by request");
+	if (integrity_pass_running(r) || r->state == INTEGRITY_PASS_SUSPENDED_RUNNING)
 		return 0;
-	if ((pending(ic) || unsaved(ic)) && !ic->read_only && !atomic_read(&ic->failed))
+	if ((integrity_recalc_pending(ic) || unsaved(ic)) && !ic->read_only &&
+	    !atomic_read(&ic->failed))
 		start_pass(ic);
 	else
-		move_locked(r, INTEGRITY_PASS_CANCEL);
+		integrity_pass_do(r, INTEGRITY_PASS_CANCEL);
 	return 0;
 }
 
@@ -817,8 +500,20 @@ int integrity_recalc_message(struct dm_integrity_c *ic, const struct integrity_m
 			DMERR("%s: the device is suspended, resume it first", integrity_name(ic));
 			goto out;
 		}
+		if (integrity_check_open(ic)) {
+			err = -EBUSY;
+			DMERR("%s: a check is under way: let it come to its end, or end it with idle first",
+			      integrity_name(ic));
+			goto out;
+		}
 	}
 	if (m->type == INTEGRITY_MSG_RECALCULATE || m->type == INTEGRITY_MSG_RESET_RECALCULATE) {
+		if (!ic->tags.hash) {
+			err = -EOPNOTSUPP;
+			DMERR("%s: nothing can be recalculated without internal_hash",
+			      integrity_name(ic));
+			goto out;
+		}
 		err = integrity_recalc_permitted(ic);
 		if (err) {
 			DMERR("%s: recalculating with a keyed hash and an unprotected superblock is not allowed without legacy_recalculate",
@@ -850,6 +545,12 @@ int integrity_recalc_message(struct dm_integrity_c *ic, const struct integrity_m
 	case INTEGRITY_MSG_RESET_MISMATCHES:
 		atomic64_set(&ic->mismatches, 0);
 		break;
+	case INTEGRITY_MSG_CHECK:
+		err = msg_check(ic, m);
+		break;
+	case INTEGRITY_MSG_BAD_BLOCKS:
+		/* Prints only; it does not come here. */
+		break;
 	}
 	if (err)
 		DMERR("%s: the message failed (error %d)", integrity_name(ic), err);
@@ -861,60 +562,43 @@ out:
 void integrity_recalc_status(struct dm_integrity_c *ic, struct integrity_status_view *v)
 {
 	struct integrity_recalc *r = &ic->recalc;
-	u64 now;
+	struct integrity_check *c = &ic->check;
+	const struct integrity_pass_action *doing;
+	u64 first_bad;
 
 	v->have_recalc = integrity_sb_flags(ic) & INTEGRITY_SB_RECALCULATING;
 
 	spin_lock(&r->lock);
-	now = ktime_get_ns();
 	v->recalc_sector = integrity_recalc_mark(r);
+	doing = c->open ? &integrity_pass_check : &integrity_pass_recalculate;
 	v->action = atomic_read(&ic->failed) ? "Fail" :
-					       integrity_pass_action(r->state, "recalculate");
-	v->done = v->have_recalc ? v->recalc_sector : 0;
-	v->total = v->have_recalc ? r->end : 0;
-	v->rate = r->rate;
-	/* The first window is not over yet, or nothing was done for longer than one. */
-	if (running(r) && (!r->rate || now - r->window_at >= 2 * NSEC_PER_SEC))
-		v->rate = kib_per_s(r->worked - r->window_worked, now - r->window_at);
-	v->bad = r->bad;
-	v->have_first_bad = r->first_bad != U64_MAX;
-	v->first_bad = r->first_bad;
+					       integrity_pass_action(r->state, doing->word);
+	v->rate = integrity_workers_rate(r);
+	if (c->open || r->action == &integrity_pass_check) {
+		v->done = r->low - c->start;
+		v->total = c->end - c->start;
+		v->bad = c->bad;
+		first_bad = c->first_bad;
+	} else {
+		v->done = v->have_recalc ? v->recalc_sector : 0;
+		v->total = v->have_recalc ? ic->layout.provided_sectors : 0;
+		v->bad = r->bad;
+		first_bad = r->first_bad;
+	}
 	spin_unlock(&r->lock);
+	v->have_first_bad = first_bad != U64_MAX;
+	v->first_bad = first_bad;
 }
 
 int integrity_recalc_init(struct dm_integrity_c *ic)
 {
-	struct integrity_recalc *r = &ic->recalc;
-	unsigned int i;
-
-	mutex_init(&r->control);
-	spin_lock_init(&r->lock);
-	init_waitqueue_head(&r->wait);
-	INIT_LIST_HEAD(&r->in_flight);
-	r->state = INTEGRITY_PASS_SUSPENDED_IDLE;
-	r->first_bad = U64_MAX;
-	r->speed_min = INTEGRITY_PASS_SPEED_MIN;
-	r->last_io = jiffies - HZ;
-
-	r->max_workers = min(num_possible_cpus() + 1, INTEGRITY_PASS_MAX_WORKERS);
-	r->worker = kcalloc(r->max_workers, sizeof(*r->worker), GFP_KERNEL);
-	if (!r->worker)
-		return -ENOMEM;
-	for (i = 0; i < r->max_workers; i++) {
-		struct integrity_pass_worker *w = &r->worker[i];
-
-		w->ic = ic;
-		w->range.granted = range_granted;
-		init_completion(&w->granted);
-		INIT_WORK(&w->work, worker_run);
-	}
-	r->wq = alloc_workqueue("dm-integrity-pass", WQ_UNBOUND, r->max_workers);
-	return r->wq ? 0 : -ENOMEM;
+	ic->recalc.first_bad = U64_MAX;
+	integrity_check_init(ic);
+	return integrity_workers_init(ic);
 }
 
 void integrity_recalc_exit(struct dm_integrity_c *ic)
 {
-	if (ic->recalc.wq)
-		destroy_workqueue(ic->recalc.wq);
-	kfree(ic->recalc.worker);
+	integrity_workers_exit(ic);
+	integrity_check_exit(ic);
 }

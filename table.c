@@ -537,17 +537,38 @@ size_t integrity_ima_text(const struct integrity_table_view *v, char *buf, size_
 static const struct {
 	const char *word;
 	enum integrity_message_type type;
-	bool value;
+	enum { ARG_NONE, ARG_SPEED, ARG_RANGE } args;
 } messages[] = {
-	{ "recalculate", INTEGRITY_MSG_RECALCULATE, false },
-	{ "reset_recalculate", INTEGRITY_MSG_RESET_RECALCULATE, false },
-	{ "cancel_recalculate", INTEGRITY_MSG_CANCEL_RECALCULATE, false },
-	{ "frozen", INTEGRITY_MSG_FROZEN, false },
-	{ "idle", INTEGRITY_MSG_IDLE, false },
-	{ "speed_min", INTEGRITY_MSG_SPEED_MIN, true },
-	{ "speed_max", INTEGRITY_MSG_SPEED_MAX, true },
-	{ "reset_mismatches", INTEGRITY_MSG_RESET_MISMATCHES, false },
+	{ "recalculate", INTEGRITY_MSG_RECALCULATE, ARG_NONE },
+	{ "reset_recalculate", INTEGRITY_MSG_RESET_RECALCULATE, ARG_NONE },
+	{ "cancel_recalculate", INTEGRITY_MSG_CANCEL_RECALCULATE, ARG_NONE },
+	{ "frozen", INTEGRITY_MSG_FROZEN, ARG_NONE },
+	{ "idle", INTEGRITY_MSG_IDLE, ARG_NONE },
+	{ "speed_min", INTEGRITY_MSG_SPEED_MIN, ARG_SPEED },
+	{ "speed_max", INTEGRITY_MSG_SPEED_MAX, ARG_SPEED },
+	{ "reset_mismatches", INTEGRITY_MSG_RESET_MISMATCHES, ARG_NONE },
+	{ "check", INTEGRITY_MSG_CHECK, ARG_RANGE },
+	{ "bad_blocks", INTEGRITY_MSG_BAD_BLOCKS, ARG_NONE },
 };
+
+static int parse_range(struct integrity_message *m, unsigned int argc, char **argv, char *why,
+		       size_t why_size)
+{
+	int i;
+
+	if (argc == 1)
+		return 0;
+	if (argc != 3)
+		return refuse(why, why_size,
+			      "message 'check' takes no argument, or two: start and length in sectors");
+	for (i = 1; i <= 2; i++)
+		if (parse_number(argv[i], U64_MAX, i == 1 ? &m->start : &m->sectors))
+			return refuse(why, why_size,
+				      "message 'check': '%.*s' is not a number of sectors",
+				      quoted_len(argv[i]), argv[i]);
+	m->have_range = true;
+	return 0;
+}
 
 int integrity_message_parse(struct integrity_message *m, unsigned int argc, char **argv, char *why,
 			    size_t why_size)
@@ -568,7 +589,12 @@ int integrity_message_parse(struct integrity_message *m, unsigned int argc, char
 	word = messages[i].word;
 	m->type = messages[i].type;
 	m->value = 0;
-	if (!messages[i].value) {
+	m->have_range = false;
+	m->start = 0;
+	m->sectors = 0;
+	if (messages[i].args == ARG_RANGE)
+		return parse_range(m, argc, argv, why, why_size);
+	if (messages[i].args == ARG_NONE) {
 		if (argc != 1)
 			return refuse(why, why_size, "message '%s' takes no argument, '%.*s' given",
 				      word, quoted_len(argv[1]), argv[1]);

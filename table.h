@@ -170,18 +170,24 @@ enum integrity_message_type {
 	INTEGRITY_MSG_SPEED_MIN,
 	INTEGRITY_MSG_SPEED_MAX,
 	INTEGRITY_MSG_RESET_MISMATCHES,
+	INTEGRITY_MSG_CHECK,
+	INTEGRITY_MSG_BAD_BLOCKS,
 };
 
 struct integrity_message {
 	enum integrity_message_type type;
 	u64 value;			/* KiB/s of speed_min and speed_max */
+	bool have_range;		/* check: of a part of the device */
+	u64 start;			/* sectors */
+	u64 sectors;
 };
 
 /**
  * integrity_message_parse - parse a message
  *
  * Return: 0; -EINVAL with a sentence in @why that says what was wrong (unknown word, missing or
- * extra argument, not a number, out of range: speeds are at most U32_MAX).
+ * extra argument, not a number, out of range: speeds are at most U32_MAX). A range is checked by
+ * who knows the device.
  */
 int integrity_message_parse(struct integrity_message *m, unsigned int argc, char **argv, char *why,
 			    size_t why_size);

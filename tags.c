@@ -381,6 +381,13 @@ void integrity_tag_prefetch_edges(struct dm_integrity_c *ic, u64 sector, u64 sec
 		dm_bufio_prefetch(ic->tags.bufio, last, 1);
 }
 
+void integrity_tags_forget(struct dm_integrity_c *ic)
+{
+	const struct integrity_layout *l = &ic->layout;
+
+	dm_bufio_forget_buffers(ic->tags.bufio, 0, (l->meta_sectors >> l->log2_buffer) + 1);
+}
+
 int integrity_tags_flush(struct dm_integrity_c *ic)
 {
 	int r;

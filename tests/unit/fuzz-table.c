@@ -149,12 +149,15 @@ static void message(unsigned int argc, char **argv)
 	check_why(r, why);
 	if (r)
 		return;
-	MUST(m.type <= INTEGRITY_MSG_RESET_MISMATCHES);
+	MUST(m.type <= INTEGRITY_MSG_BAD_BLOCKS);
 	MUST(m.value <= U32_MAX);
 	if (m.type == INTEGRITY_MSG_SPEED_MIN || m.type == INTEGRITY_MSG_SPEED_MAX)
 		MUST(argc == 2);
+	else if (m.type == INTEGRITY_MSG_CHECK)
+		MUST(argc == (m.have_range ? 3 : 1) && !m.value);
 	else
 		MUST(argc == 1 && !m.value);
+	MUST(m.have_range || (!m.start && !m.sectors));
 }
 
 int LLVMFuzzerTestOneInput(const u8 *data, size_t size)

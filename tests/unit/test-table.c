@@ -599,6 +599,8 @@ static void test_messages(void)
 		{ "speed_max 0", INTEGRITY_MSG_SPEED_MAX, 0 },
 		{ "speed_max 4294967295", INTEGRITY_MSG_SPEED_MAX, U32_MAX },
 		{ "reset_mismatches", INTEGRITY_MSG_RESET_MISMATCHES, 0 },
+		{ "check", INTEGRITY_MSG_CHECK, 0 },
+		{ "bad_blocks", INTEGRITY_MSG_BAD_BLOCKS, 0 },
 		{ "FROZEN", INTEGRITY_MSG_FROZEN, 0 },
 		{ "Speed_Max 7", INTEGRITY_MSG_SPEED_MAX, 7 },
 	};
@@ -613,6 +615,30 @@ static void test_messages(void)
 		CHECK_EQ(m.value, rows[i].value);
 		line_free(&l);
 	}
+}
+
+static void test_message_check(void)
+{
+	struct integrity_message m;
+	struct line l;
+
+	CHECK_EQ(message(&l, &m, "check"), 0);
+	CHECK_EQ(m.type, INTEGRITY_MSG_CHECK);
+	CHECK(!m.have_range);
+	line_free(&l);
+
+	CHECK_EQ(message(&l, &m, "Check 0 8"), 0);
+	CHECK_EQ(m.type, INTEGRITY_MSG_CHECK);
+	CHECK(m.have_range);
+	CHECK_EQ(m.start, 0);
+	CHECK_EQ(m.sectors, 8);
+	line_free(&l);
+
+	CHECK_EQ(message(&l, &m, "check 18446744073709551615 0"), 0);
+	CHECK(m.have_range);
+	CHECK_EQ(m.start, U64_MAX);
+	CHECK_EQ(m.sectors, 0);
+	line_free(&l);
 }
 
 static void test_message_errors(void)
@@ -634,6 +660,15 @@ static void test_message_errors(void)
 		{ "frozen x", "message 'frozen' takes no argument, 'x' given" },
 		{ "idle x", "message 'idle' takes no argument, 'x' given" },
 		{ "reset_mismatches 0", "message 'reset_mismatches' takes no argument, '0' given" },
+		{ "bad_blocks 0", "message 'bad_blocks' takes no argument, '0' given" },
+		{ "check 0",
+		  "message 'check' takes no argument, or two: start and length in sectors" },
+		{ "check 0 8 8",
+		  "message 'check' takes no argument, or two: start and length in sectors" },
+		{ "check x 8", "message 'check': 'x' is not a number of sectors" },
+		{ "check 0 -8", "message 'check': '-8' is not a number of sectors" },
+		{ "check 0 18446744073709551616",
+		  "message 'check': '18446744073709551616' is not a number of sectors" },
 		{ "speed_min", "message 'speed_min' needs a number of KiB/s" },
 		{ "speed_max", "message 'speed_max' needs a number of KiB/s" },
 		{ "speed_max 1 2", "message 'speed_max' takes one argument, '2' is too much" },
@@ -681,6 +716,7 @@ static const struct unit_test tests[] = {
 	{ "table-long-key", test_long_key },
 	{ "table-short-why", test_short_why },
 	{ "message-words", test_messages },
+	{ "message-check", test_message_check },
 	{ "message-errors", test_message_errors },
 };
 
