@@ -21,6 +21,7 @@
 #include <linux/slab.h>
 
 #include "dm-integrity.h"
+#include "trace.h"
 
 /* --- what is found --- */
 
@@ -96,6 +97,7 @@ static int found_mismatch(struct integrity_pass_worker *w, u64 sector)
 	}
 	DMERR_LIMIT("%s: check: data and tag do not match at sector 0x%llx", integrity_name(ic),
 		    sector);
+	trace_dm_integrity_mismatch(ic, sector, true);
 	count_bad(ic, sector, integrity_block_sectors(&ic->layout));
 	return 0;
 }

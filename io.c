@@ -18,6 +18,7 @@
 #include <linux/slab.h>
 
 #include "dm-integrity.h"
+#include "trace.h"
 
 int integrity_sync_io(struct dm_integrity_c *ic, struct block_device *bdev, blk_opf_t opf,
 		      u64 sector, u64 sectors, void *buffer)
@@ -227,6 +228,7 @@ static void report_mismatch(struct integrity_io *io, u64 sector)
 
 	DMERR_LIMIT("%s: Checksum failed at sector 0x%llx", integrity_name(ic), sector);
 	compat_audit_bio(DM_MSG_PREFIX, "integrity-checksum", integrity_io_bio(io), sector, 0);
+	trace_dm_integrity_mismatch(ic, sector, false);
 	if (atomic64_inc_return(&ic->mismatches) == 1)
 		integrity_event(ic);
 }

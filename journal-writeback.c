@@ -24,6 +24,7 @@
 #include <linux/vmalloc.h>
 
 #include "dm-integrity.h"
+#include "trace.h"
 
 /* --- runs --- */
 
@@ -331,6 +332,7 @@ static bool write_back_committed(struct dm_integrity_c *ic)
 		integrity_writeback_section(&wb, section, take_newest);
 	blk_finish_plug(&plug);
 	r = integrity_writeback_end(&wb);
+	trace_dm_integrity_journal_writeback(ic, first, count, wb.entries, r);
 	if (r) {
 		integrity_fail(ic, "writing back the journal", integrity_no_mismatch(r));
 		return false;

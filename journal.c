@@ -13,6 +13,7 @@
 #include <linux/highmem.h>
 
 #include "dm-integrity.h"
+#include "trace.h"
 
 /* --- the ring: journal.lock is held --- */
 
@@ -368,6 +369,7 @@ static int commit_sections(struct dm_integrity_c *ic)
 	}
 	if (!r)
 		r = integrity_sections_write(ic, first, count);
+	trace_dm_integrity_journal_commit(ic, first, count, r);
 	if (r)
 		return r;
 	j->written = true;

@@ -27,6 +27,7 @@
  * after the old one was suspended.
  */
 #include "dm-integrity.h"
+#include "trace.h"
 
 static void set_mark(struct integrity_recalc *r, u64 mark)
 {
@@ -62,6 +63,7 @@ static int checkpoint(struct dm_integrity_c *ic)
 	err = integrity_flush(ic);
 	if (!err)
 		err = integrity_sb_store(ic, true, mark);
+	trace_dm_integrity_checkpoint(ic, mark, err);
 
 	spin_lock(&r->lock);
 	if (!err)

@@ -15,6 +15,7 @@
 #include <linux/timekeeping.h>
 
 #include "dm-integrity.h"
+#include "trace.h"
 
 #define BUSY_MS		250u	/* after its last bio, foreground I/O counts as going on */
 #define PACE_MS		50u	/* how often a waiting worker looks again, at least */
@@ -308,6 +309,8 @@ static void give_back_chunk(struct integrity_pass_worker *w, bool done)
 	struct integrity_recalc *r = &w->ic->recalc;
 	u64 low;
 
+	if (done)
+		trace_dm_integrity_pass_chunk(w);
 	spin_lock(&r->lock);
 	list_del(&w->in_flight);
 	if (done)
@@ -331,7 +334,8 @@ static void count_out(struct dm_integrity_c *ic)
 {
 	struct integrity_recalc *r = &ic->recalc;
 
-	r->workers--;
+	if (!--r->workers)
+		trace_dm_integrity_pass_end(ic, r->low, r->end);
 	r->kick++;
 	wake_up_all(&r->wait);
 }
@@ -434,6 +438,7 @@ void integrity_workers_start(struct dm_integrity_c *ic, const struct integrity_p
 	r->window_at = now;
 	r->window_worked = 0;
 	r->rate = 0;
+	trace_dm_integrity_pass_start(ic, from, end);
 	spin_unlock(&r->lock);
 
 	for (i = 0; i < n; i++) {
