@@ -325,6 +325,7 @@ class DM:
         self.lib = ctypes.CDLL("libdevmapper.so.1.02.1")
         self.lib.dm_task_create.restype = ctypes.c_void_p
         self.lib.dm_get_next_target.restype = ctypes.c_void_p
+        self.lib.dm_task_get_message_response.restype = ctypes.c_char_p
         # What it says of a failure the kernel said already, and failures are often expected here.
         self.quiet = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p)(
             lambda *_: None)
@@ -358,7 +359,8 @@ class DM:
             kind_, params = ctypes.c_char_p(), ctypes.c_char_p()
             lib.dm_get_next_target(task, None, ctypes.byref(start), ctypes.byref(length),
                                    ctypes.byref(kind_), ctypes.byref(params))
-            text = params.value.decode() if params.value is not None else None
+            text = lib.dm_task_get_message_response(task) if message is not None else params.value
+            text = text.decode() if text is not None else None
             return info, text, length.value
         finally:
             lib.dm_task_destroy(task)
@@ -429,7 +431,8 @@ class Device:
         return _dm.task(DM.TABLE, self.name)[2]
 
     def message(self, text):
-        _dm.task(DM.MESSAGE, self.name, message=text)
+        """What it answered, or None."""
+        return _dm.task(DM.MESSAGE, self.name, message=text)[1]
 
     @property
     def info(self):

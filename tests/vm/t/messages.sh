@@ -24,7 +24,7 @@ class Seen:
 
     def __init__(self, dev):
         words = dev.status().split()
-        expect_eq(len(words), 8, "words in the status")
+        expect_eq(len(words), 9, "words in the status")
         self.text = " ".join(words)
         self.mismatches, self.provided = int(words[0]), int(words[1])
         self.position = None if words[2] == "-" else int(words[2])
@@ -82,7 +82,7 @@ def counted(dev, what, number, action):
 
 with v.open() as dev:
     expect_state(dev, "idle", None)
-    expect_eq(dev.status(), f"0 {P} - idle 0/0 0 0 -", "status of a device with nothing to do")
+    expect_eq(dev.status(), f"0 {P} - idle 0/0 0 0 - 0", "status of a device with nothing to do")
     expect_eq(run("dmsetup", "info", "-c", "--noheadings", "-o", "events", "v").strip(), "0", "events at first")
     for text in ("idle", "speed_min 0", "speed_max 4294967295", "speed_max 0", "reset_mismatches"):
         counted(dev, text, 0, lambda: dev.message(text))
@@ -264,9 +264,9 @@ with v.open("no_recalculate") as dev:
 
 REFUSED = [
     *((w, f"unknown message '{re.escape(w[:40])}'") for w in
-      ("junk", "recalculat", "recalculatee", "check", "bad_blocks", "-", "speed", "x" * 300)),
+      ("junk", "recalculat", "recalculatee", "checks", "bad_block", "-", "speed", "x" * 300)),
     *((f"{w} {a}", f"message '{w}' takes no argument, '{a}' given") for a in ("now", "1")
-      for w in ("recalculate", "reset_recalculate", "cancel_recalculate", "frozen", "idle", "reset_mismatches")),
+      for w in ("recalculate", "reset_recalculate", "cancel_recalculate", "frozen", "idle", "reset_mismatches", "bad_blocks")),
     *((w, f"message '{w}' needs a number") for w in ("speed_min", "speed_max")),
     *((f"{w} 1 2", f"message '{w}' takes one argument, '2' is too much") for w in ("speed_min", "speed_max")),
     *((f"{w} {n}", f"message '{w}': '{re.escape(n)}' is not a number from 0 to 4294967295")
