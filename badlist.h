@@ -23,7 +23,7 @@ struct integrity_bad_list {
 	struct integrity_bad_range *range;	/* room for @max, ascending */
 	u32 count;
 	u32 max;
-	bool overflow;				/* something found no room: the list is not complete */
+	bool overflow;				/* something found no room */
 };
 
 /* Make the list an empty one of at most @max ranges at @range. */

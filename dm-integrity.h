@@ -673,8 +673,8 @@ int integrity_check_begin(struct dm_integrity_c *ic, const struct integrity_mess
 void integrity_check_run(struct dm_integrity_c *ic);
 
 /*
- * Stop the open check for good, if there is one; the state is frozen then. @why is for the log. What
- * it found stays listed. Context: may sleep; recalc.control is held.
+ * Stop the open check for good, if there is one; the state is frozen then. @why is for the log.
+ * What it found stays listed. Context: may sleep; recalc.control is held.
  */
 void integrity_check_give_up(struct dm_integrity_c *ic, const char *why);
 
@@ -750,7 +750,8 @@ static inline u64 integrity_tag_buffer(struct dm_integrity_c *ic, u64 sector)
 }
 
 /*
- * Is there a check that runs, or is paused. Context: any; a running one may be over the next moment.
+ * Is there a check that runs, or is paused. Context: any; a running one may be over the next
+ * moment.
  */
 static inline bool integrity_check_open(struct dm_integrity_c *ic)
 {

@@ -27,157 +27,122 @@ static inline dev_t integrity_trace_dev(struct dm_integrity_c *ic)
 
 /* A pass starts, or continues, at @from; @end is where it is to end. */
 TRACE_EVENT(dm_integrity_pass_start,
-	TP_PROTO(struct dm_integrity_c *ic, u64 from, u64 end),
-	TP_ARGS(ic, from, end),
-	TP_STRUCT__entry(
-		__field(dev_t, dev)
-		__field(bool, check)
-		__field(u64, from)
-		__field(u64, end)
-	),
-	TP_fast_assign(
-		__entry->dev = integrity_trace_dev(ic);
-		__entry->check = ic->recalc.action == &integrity_pass_check;
-		__entry->from = from;
-		__entry->end = end;
-	),
-	TP_printk("%d,%d %s %llu to %llu", MAJOR(__entry->dev), MINOR(__entry->dev),
-		  integrity_trace_action(__entry->check), __entry->from, __entry->end)
-);
+	    TP_PROTO(struct dm_integrity_c *ic, u64 from, u64 end),
+	    TP_ARGS(ic, from, end),
+	    TP_STRUCT__entry(__field(dev_t, dev)
+			     __field(bool, check)
+			     __field(u64, from)
+			     __field(u64, end)),
+	    TP_fast_assign(__entry->dev = integrity_trace_dev(ic);
+			   __entry->check = ic->recalc.action == &integrity_pass_check;
+			   __entry->from = from;
+			   __entry->end = end;),
+	    TP_printk("%d,%d %s %llu to %llu", MAJOR(__entry->dev), MINOR(__entry->dev),
+		      integrity_trace_action(__entry->check), __entry->from, __entry->end));
 
 /*
  * The last worker of a pass has ended: at the end when @position is @end, else paused or failed.
  */
 TRACE_EVENT(dm_integrity_pass_end,
-	TP_PROTO(struct dm_integrity_c *ic, u64 position, u64 end),
-	TP_ARGS(ic, position, end),
-	TP_STRUCT__entry(
-		__field(dev_t, dev)
-		__field(bool, check)
-		__field(bool, failed)
-		__field(u64, position)
-		__field(u64, end)
-	),
-	TP_fast_assign(
-		__entry->dev = integrity_trace_dev(ic);
-		__entry->check = ic->recalc.action == &integrity_pass_check;
-		__entry->failed = ic->recalc.state == INTEGRITY_PASS_FAILED;
-		__entry->position = position;
-		__entry->end = end;
-	),
-	TP_printk("%d,%d %s %s at %llu of %llu", MAJOR(__entry->dev), MINOR(__entry->dev),
-		  integrity_trace_action(__entry->check),
-		  __entry->failed ? "failed" :
-		  __entry->position == __entry->end ? "finished" : "stopped",
-		  __entry->position, __entry->end)
-);
+	    TP_PROTO(struct dm_integrity_c *ic, u64 position, u64 end),
+	    TP_ARGS(ic, position, end),
+	    TP_STRUCT__entry(__field(dev_t, dev)
+			     __field(bool, check)
+			     __field(bool, failed)
+			     __field(u64, position)
+			     __field(u64, end)),
+	    TP_fast_assign(__entry->dev = integrity_trace_dev(ic);
+			   __entry->check = ic->recalc.action == &integrity_pass_check;
+			   __entry->failed = ic->recalc.state == INTEGRITY_PASS_FAILED;
+			   __entry->position = position;
+			   __entry->end = end;),
+	    TP_printk("%d,%d %s %s at %llu of %llu", MAJOR(__entry->dev), MINOR(__entry->dev),
+		      integrity_trace_action(__entry->check),
+		      __entry->failed ? "failed" :
+		      __entry->position == __entry->end ? "finished" : "stopped",
+		      __entry->position, __entry->end));
 
 /* A worker has done a chunk. */
 TRACE_EVENT(dm_integrity_pass_chunk,
-	TP_PROTO(struct integrity_pass_worker *w),
-	TP_ARGS(w),
-	TP_STRUCT__entry(
-		__field(dev_t, dev)
-		__field(bool, check)
-		__field(u64, sector)
-		__field(u64, sectors)
-	),
-	TP_fast_assign(
-		__entry->dev = integrity_trace_dev(w->ic);
-		__entry->check = w->action == &integrity_pass_check;
-		__entry->sector = w->start;
-		__entry->sectors = w->sectors;
-	),
-	TP_printk("%d,%d %s %llu + %llu", MAJOR(__entry->dev), MINOR(__entry->dev),
-		  integrity_trace_action(__entry->check), __entry->sector, __entry->sectors)
-);
+	    TP_PROTO(struct integrity_pass_worker *w),
+	    TP_ARGS(w),
+	    TP_STRUCT__entry(__field(dev_t, dev)
+			     __field(bool, check)
+			     __field(u64, sector)
+			     __field(u64, sectors)),
+	    TP_fast_assign(__entry->dev = integrity_trace_dev(w->ic);
+			   __entry->check = w->action == &integrity_pass_check;
+			   __entry->sector = w->start;
+			   __entry->sectors = w->sectors;),
+	    TP_printk("%d,%d %s %llu + %llu", MAJOR(__entry->dev), MINOR(__entry->dev),
+		      integrity_trace_action(__entry->check), __entry->sector, __entry->sectors));
 
 /* The position of the recalculation was, or with @error was not, saved. */
 TRACE_EVENT(dm_integrity_checkpoint,
-	TP_PROTO(struct dm_integrity_c *ic, u64 position, int error),
-	TP_ARGS(ic, position, error),
-	TP_STRUCT__entry(
-		__field(dev_t, dev)
-		__field(u64, position)
-		__field(int, error)
-	),
-	TP_fast_assign(
-		__entry->dev = integrity_trace_dev(ic);
-		__entry->position = position;
-		__entry->error = error;
-	),
-	TP_printk("%d,%d %llu error %d", MAJOR(__entry->dev), MINOR(__entry->dev),
-		  __entry->position, __entry->error)
-);
+	    TP_PROTO(struct dm_integrity_c *ic, u64 position, int error),
+	    TP_ARGS(ic, position, error),
+	    TP_STRUCT__entry(__field(dev_t, dev)
+			     __field(u64, position)
+			     __field(int, error)),
+	    TP_fast_assign(__entry->dev = integrity_trace_dev(ic);
+			   __entry->position = position;
+			   __entry->error = error;),
+	    TP_printk("%d,%d %llu error %d", MAJOR(__entry->dev), MINOR(__entry->dev),
+		      __entry->position, __entry->error));
 
 /* The block at @sector does not match its tag; found by a check, or by a read. */
 TRACE_EVENT(dm_integrity_mismatch,
-	TP_PROTO(struct dm_integrity_c *ic, u64 sector, bool check),
-	TP_ARGS(ic, sector, check),
-	TP_STRUCT__entry(
-		__field(dev_t, dev)
-		__field(u64, sector)
-		__field(bool, check)
-	),
-	TP_fast_assign(
-		__entry->dev = integrity_trace_dev(ic);
-		__entry->sector = sector;
-		__entry->check = check;
-	),
-	TP_printk("%d,%d %s %llu", MAJOR(__entry->dev), MINOR(__entry->dev),
-		  __entry->check ? "check" : "read", __entry->sector)
-);
+	    TP_PROTO(struct dm_integrity_c *ic, u64 sector, bool check),
+	    TP_ARGS(ic, sector, check),
+	    TP_STRUCT__entry(__field(dev_t, dev)
+			     __field(u64, sector)
+			     __field(bool, check)),
+	    TP_fast_assign(__entry->dev = integrity_trace_dev(ic);
+			   __entry->sector = sector;
+			   __entry->check = check;),
+	    TP_printk("%d,%d %s %llu", MAJOR(__entry->dev), MINOR(__entry->dev),
+		      __entry->check ? "check" : "read", __entry->sector));
 
 /*
  * @sections from @section on, both of the journal, are on the disk. What they hold follows on
  * @sector of the superblock's device.
  */
 TRACE_EVENT(dm_integrity_journal_commit,
-	TP_PROTO(struct dm_integrity_c *ic, u32 section, u32 sections, int error),
-	TP_ARGS(ic, section, sections, error),
-	TP_STRUCT__entry(
-		__field(dev_t, dev)
-		__field(u64, sector)
-		__field(u32, section)
-		__field(u32, sections)
-		__field(int, error)
-	),
-	TP_fast_assign(
-		__entry->dev = integrity_trace_dev(ic);
-		__entry->sector = integrity_journal_section_sector(&ic->layout, section);
-		__entry->section = section;
-		__entry->sections = sections;
-		__entry->error = error;
-	),
-	TP_printk("%d,%d sections %u + %u at sector %llu error %d", MAJOR(__entry->dev),
-		  MINOR(__entry->dev), __entry->section, __entry->sections, __entry->sector,
-		  __entry->error)
-);
+	    TP_PROTO(struct dm_integrity_c *ic, u32 section, u32 sections, int error),
+	    TP_ARGS(ic, section, sections, error),
+	    TP_STRUCT__entry(__field(dev_t, dev)
+			     __field(u64, sector)
+			     __field(u32, section)
+			     __field(u32, sections)
+			     __field(int, error)),
+	    TP_fast_assign(__entry->dev = integrity_trace_dev(ic);
+			   __entry->sector = integrity_journal_section_sector(&ic->layout, section);
+			   __entry->section = section;
+			   __entry->sections = sections;
+			   __entry->error = error;),
+	    TP_printk("%d,%d sections %u + %u at sector %llu error %d", MAJOR(__entry->dev),
+		      MINOR(__entry->dev), __entry->section, __entry->sections, __entry->sector,
+		      __entry->error));
 
 /* @entries blocks of @sections from @section on, both of the journal, are at their places. */
 TRACE_EVENT(dm_integrity_journal_writeback,
-	TP_PROTO(struct dm_integrity_c *ic, u32 section, u32 sections, u64 entries, int error),
-	TP_ARGS(ic, section, sections, entries, error),
-	TP_STRUCT__entry(
-		__field(dev_t, dev)
-		__field(u32, section)
-		__field(u32, sections)
-		__field(u64, entries)
-		__field(u64, sectors)
-		__field(int, error)
-	),
-	TP_fast_assign(
-		__entry->dev = integrity_trace_dev(ic);
-		__entry->section = section;
-		__entry->sections = sections;
-		__entry->entries = entries;
-		__entry->sectors = entries << ic->layout.log2_sectors_per_block;
-		__entry->error = error;
-	),
-	TP_printk("%d,%d sections %u + %u: %llu blocks, %llu sectors, error %d",
-		  MAJOR(__entry->dev), MINOR(__entry->dev), __entry->section, __entry->sections,
-		  __entry->entries, __entry->sectors, __entry->error)
-);
+	    TP_PROTO(struct dm_integrity_c *ic, u32 section, u32 sections, u64 entries, int error),
+	    TP_ARGS(ic, section, sections, entries, error),
+	    TP_STRUCT__entry(__field(dev_t, dev)
+			     __field(u32, section)
+			     __field(u32, sections)
+			     __field(u64, entries)
+			     __field(u64, sectors)
+			     __field(int, error)),
+	    TP_fast_assign(__entry->dev = integrity_trace_dev(ic);
+			   __entry->section = section;
+			   __entry->sections = sections;
+			   __entry->entries = entries;
+			   __entry->sectors = entries << ic->layout.log2_sectors_per_block;
+			   __entry->error = error;),
+	    TP_printk("%d,%d sections %u + %u: %llu blocks, %llu sectors, error %d",
+		      MAJOR(__entry->dev), MINOR(__entry->dev), __entry->section,
+		      __entry->sections, __entry->entries, __entry->sectors, __entry->error));
 
 #endif
 
