@@ -140,8 +140,8 @@ static void plan_journal(struct integrity_activation *a)
 	a->replay = true;
 	a->bitmap = a->bitmap_mode ? INTEGRITY_BITMAP_NEW : INTEGRITY_BITMAP_NONE;
 	/*
-	 * The superblock says "bitmap" before there is one. Journal read as bits is harmless as long
-	 * as every tag is right, but not where some are still to be made.
+	 * The superblock says "bitmap" before there is one. Journal read as bits is harmless as
+	 * long as every tag is right, but not where some are still to be made.
 	 */
 	a->cover = a->bitmap_mode && pending(a);
 }

@@ -102,7 +102,7 @@ static void read_go(struct integrity_io *io)
 	integrity_io_submit(io, read_endio);
 }
 
-static int direct_read(struct integrity_io *io)
+int integrity_direct_read(struct integrity_io *io)
 {
 	struct bio *bio = integrity_io_bio(io);
 
@@ -128,7 +128,7 @@ static int direct_read(struct integrity_io *io)
 static void write_half_done(struct integrity_io *io)
 {
 	if (atomic_dec_and_test(&io->pending))
-		integrity_io_complete(io);
+		io->written(io);
 }
 
 static void write_endio(struct bio *bio)
@@ -215,11 +215,17 @@ static void write_go(struct integrity_io *io)
 	integrity_io_submit(io, write_endio);
 }
 
-static int direct_write(struct integrity_io *io)
+void integrity_direct_write(struct integrity_io *io)
 {
 	io->step = write_go;
 	if (integrity_range_lock(&io->ic->ranges, &io->range, io->sector, io->sectors, false))
 		write_go(io);
+}
+
+static int direct_write(struct integrity_io *io)
+{
+	io->written = integrity_io_complete;
+	integrity_direct_write(io);
 	return DM_MAPIO_SUBMITTED;
 }
 
@@ -232,7 +238,7 @@ static void commit_tags(struct dm_integrity_c *ic)
 
 const struct integrity_mode integrity_mode_direct = {
 	.letter = 'D',
-	.read = direct_read,
+	.read = integrity_direct_read,
 	.write = direct_write,
 	.flush = integrity_flush,
 	.commit = commit_tags,

@@ -130,11 +130,24 @@ static int open_devices(struct dm_integrity_c *ic, const struct integrity_params
 	return 0;
 }
 
+static const struct integrity_mode *mode_of(char letter)
+{
+	static const struct integrity_mode * const modes[] = {
+		&integrity_mode_journal, &integrity_mode_bitmap, &integrity_mode_direct,
+	};
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(modes); i++)
+		if (modes[i]->letter == letter)
+			return modes[i];
+	return NULL;
+}
+
 /* What this version does not do is refused by name, and nothing is taken for granted. */
 static int check_supported(const struct integrity_params *p, char *why)
 {
-	if (p->mode != 'D' && p->mode != 'J') {
-		explain(why, "mode %c is not supported by this version, only J and D", p->mode);
+	if (!mode_of(p->mode)) {
+		explain(why, "mode %c is not supported by this version, only J, B and D", p->mode);
 		return -EINVAL;
 	}
 	if (p->allow_discards) {
@@ -252,7 +265,7 @@ static int format(struct dm_integrity_c *ic, const struct integrity_params *p, c
 	sb->journal_sections = cpu_to_le32(l->journal_sections);
 	sb->flags = cpu_to_le32(flags);
 	sb->log2_sectors_per_block = l->log2_sectors_per_block;
-	sb->log2_blocks_per_bitmap_bit = integrity_bitmap_log2(l, p->sectors_per_bit);
+	ic->sb.log2_blocks_per_bit = integrity_bitmap_log2(l, p->sectors_per_bit);
 
 	if (ic->mac && p->fix_hmac &&
 	    sizeof(*sb) + crypto_shash_digestsize(ic->mac) > INTEGRITY_SECTOR_SIZE) {
@@ -289,11 +302,6 @@ static int open_volume(struct dm_integrity_c *ic, const struct integrity_params 
 	u32 flags = le32_to_cpu(sb->flags);
 	int r;
 
-	if (flags & INTEGRITY_SB_DIRTY_BITMAP) {
-		explain(why,
-			"the volume was not closed cleanly in mode B: this version cannot recover it, open it once in mode B");
-		return -EINVAL;
-	}
 	l->journal_sections = le32_to_cpu(sb->journal_sections);
 	l->log2_interleave = sb->log2_interleave_sectors;
 	l->fix_padding = flags & INTEGRITY_SB_FIXED_PADDING;
@@ -327,6 +335,9 @@ static int check_table(struct dm_integrity_c *ic, const struct integrity_params 
 	}
 	if (p->reset_recalculate)
 		sector = 0;
+	/* What is left of the recovery of a bitmap is not asked, see activate.c. */
+	if (flag && ic->sb.bitmap_in_use && !p->reset_recalculate)
+		return 0;
 	if ((flag || p->recalculate) && sector < ic->layout.provided_sectors) {
 		r = integrity_recalc_permitted(ic);
 		if (r) {
@@ -349,6 +360,7 @@ static void integrity_dtr(struct dm_target *ti)
 	cancel_work_sync(&ic->reboot_work);
 	/* Workers and the last of them may still be about to announce something. */
 	integrity_recalc_exit(ic);
+	integrity_bitmap_exit(ic);
 	integrity_io_exit(ic);
 	integrity_journal_exit(ic);
 	cancel_work_sync(&ic->event_work);
@@ -422,10 +434,17 @@ static int construct(struct dm_integrity_c *ic, struct integrity_params *p, char
 
 	begin_layout(ic, p);
 	ic->params = *p;
-	ic->mode = p->mode == 'J' ? &integrity_mode_journal : &integrity_mode_direct;
+	ic->mode = mode_of(p->mode);
 	ic->commit_time = p->commit_time;
 	ic->recalc_pending = p->recalculate;
 
+	if (ic->mode->keeps_bitmap) {
+		r = integrity_bitmap_init(ic);
+		if (r) {
+			explain(why, "out of memory for the bitmap");
+			return r;
+		}
+	}
 	r = integrity_sb_load(ic, &blank, why, ERROR_SIZE);
 	if (!r)
 		r = blank ? format(ic, p, why) : open_volume(ic, p, why);
@@ -434,6 +453,7 @@ static int construct(struct dm_integrity_c *ic, struct integrity_params *p, char
 	if (r)
 		return r;
 	integrity_tags_set_salt(ic);
+	integrity_bitmap_geometry(&ic->layout, p->sectors_per_bit, &ic->bitmap.g);
 
 	/*
 	 * Only now, when the arguments are gone soon: what points into them is not to be used
@@ -498,6 +518,7 @@ static int integrity_ctr(struct dm_target *ti, unsigned int argc, char **argv)
 	INIT_WORK(&ic->reboot_work, reboot_work);
 	init_completion(&ic->reboot_done);
 	integrity_journal_setup(ic);
+	integrity_bitmap_setup(ic);
 	r = construct(ic, &params, why);
 	if (r)
 		integrity_dtr(ti);
@@ -510,41 +531,10 @@ out:
 
 /* --- suspend and resume --- */
 
-/*
- * Compute the size anew: a device may have grown or shrunk. The rest of the layout cannot
- * change.
- */
-static int fit_again(struct dm_integrity_c *ic, char *why, size_t why_size)
-{
-	struct integrity_layout now = ic->layout;
-	int r;
-
-	now.data_sectors = bdev_nr_sectors(ic->data_dev->bdev);
-	now.meta_sectors = bdev_nr_sectors(integrity_meta_bdev(ic));
-	r = integrity_layout_fit(&now);
-	/* Grown beyond what there is room for tags of: what was provided so far still can be. */
-	if ((r || now.log2_buffer < ic->layout.log2_buffer) &&
-	    now.data_sectors >= ic->layout.data_sectors &&
-	    now.meta_sectors >= ic->layout.meta_sectors)
-		return 0;
-	if (r || now.log2_buffer < ic->layout.log2_buffer || now.provided_sectors < ic->ti->len) {
-		snprintf(why, why_size,
-			 "the device is too small now: %llu sectors, metadata on %llu",
-			 now.data_sectors, now.meta_sectors);
-		return r ?: -ENOSPC;
-	}
-	ic->layout.data_sectors = now.data_sectors;
-	ic->layout.meta_sectors = now.meta_sectors;
-	ic->layout.provided_sectors = now.provided_sectors;
-	return 0;
-}
-
 static int integrity_preresume(struct dm_target *ti)
 {
 	struct dm_integrity_c *ic = ti->private;
-	bool flag, changed;
 	char why[ERROR_SIZE / 2];
-	u64 sector, mark, stored;
 	int r;
 
 	/*
@@ -556,75 +546,15 @@ static int integrity_preresume(struct dm_target *ti)
 
 	/* No message may come between what is read here and what is made of it. */
 	mutex_lock(&ic->recalc.control);
-	r = integrity_sb_reload(ic, why, sizeof(why));
-	if (r && r != -EINVAL && r != -EILSEQ && ic->activated) {
-		/* While this table was live nobody else wrote: it has what was stored last. */
-		DMERR("%s: %s; going on with the superblock in memory", integrity_name(ic), why);
-		r = 0;
-	}
-	if (!r)
-		r = fit_again(ic, why, sizeof(why));
-	if (!r && !ic->replayed) {
-		r = integrity_journal_replay(ic, why, sizeof(why));
-		ic->replayed = !r;
-		if (!r && !ic->mode->keeps_journal)
-			integrity_journal_release(ic);
-	}
-	if (r)
-		goto bad;
-
-	flag = integrity_sb_flags(ic) & INTEGRITY_SB_RECALCULATING;
-	sector = integrity_sb_recalc_sector(ic);
-	stored = le64_to_cpu(ic->sb.image->provided_data_sectors);
-	changed = stored != ic->layout.provided_sectors;
-
-	if (ic->recalc_pending && !ic->read_only) {
-		if (!flag || ic->params.reset_recalculate) {
-			flag = true;
-			sector = 0;
-			changed = true;
-		}
-	}
-	if (flag && sector > ic->layout.provided_sectors) {
-		sector = ic->layout.provided_sectors;
-		changed = true;
-	}
-	/* No implementation stores a position within a block, but a disk can hold anything. */
-	if (sector < ic->layout.provided_sectors)
-		sector = round_down(sector, INTEGRITY_SB_SECTORS);
-	mark = sector;
-	if (flag && sector < ic->layout.provided_sectors && !ic->read_only) {
-		r = integrity_recalc_permitted(ic);
-		if (r && ic->activated) {
-			DMWARN("%s: has grown, but the keyed hash does not allow to recalculate the new end",
-			       integrity_name(ic));
-			mark = ic->layout.provided_sectors;
-			r = 0;
-		} else if (r) {
-			snprintf(why, sizeof(why),
-				 "a keyed hash does not allow the pending recalculation");
-			goto bad;
-		}
-	}
-	if (changed && !ic->read_only) {
-		r = integrity_sb_store(ic, flag, sector);
-		if (r) {
-			snprintf(why, sizeof(why), "cannot write the superblock");
-			goto bad;
-		}
-	}
-	ic->recalc_pending = false;
-	integrity_recalc_load(ic, flag, mark);
+	r = integrity_activate(ic, why, sizeof(why));
 	mutex_unlock(&ic->recalc.control);
-	return 0;
-bad:
-	mutex_unlock(&ic->recalc.control);
-	if (ic->activated) {
+	if (r && ic->activated) {
 		/* Left suspended, all above would wait for ever instead of getting an error. */
 		integrity_fail(ic, why, r);
 		return 0;
 	}
-	DMERR("%s: cannot resume: %s (error %d)", integrity_name(ic), why, r);
+	if (r)
+		DMERR("%s: cannot resume: %s (error %d)", integrity_name(ic), why, r);
 	return r;
 }
 
@@ -701,6 +631,8 @@ static void table_view(struct dm_integrity_c *ic, struct integrity_table_view *v
 	v->buffer_sectors = 1ULL << l->log2_buffer;
 	v->journal_watermark = integrity_journal_watermark(l, ic->params.journal_watermark);
 	v->commit_time = ic->commit_time;
+	v->sectors_per_bit = 1ULL << ic->bitmap.g.log2_sectors_per_bit;
+	v->bitmap_flush_interval = ic->params.bitmap_flush_interval;
 	v->fix_padding = flags & INTEGRITY_SB_FIXED_PADDING;
 	v->fix_hmac = flags & INTEGRITY_SB_FIXED_HMAC;
 	v->legacy_recalculate = ic->params.legacy_recalculate;

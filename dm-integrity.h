@@ -11,13 +11,15 @@
  *   payload.c       tags that come with a bio, for volumes without internal_hash
  *   direct.c        mode D
  *   journal*.c      mode J and every replay, see journal.h
+ *   bitmap*.c       mode B, see bitmap.h
+ *   activate.c      what a resume makes of what is on the disk
  *   recalc.c        the background pass
  *
  * Lock order, outermost first: recalc.control, then journal.commit_lock, sb.lock or
  * tags.flush_lock, of which no two are ever held together, then the spinlocks recalc.lock,
- * ranges.lock, flush.lock, journal.lock, likewise. A
- * worker of the pass never takes recalc.control, because who holds it may be waiting for the
- * workers to stop.
+ * ranges.lock, flush.lock, journal.lock, likewise; but
+ * bitmap.lock may be taken under recalc.lock. A worker of the pass never takes recalc.control,
+ * because who holds it may be waiting for the workers to stop.
  *
  * Workqueues, and why none can wait for itself:
  *   io_wq     steps of foreground I/O. They sleep for metadata I/O (dm-bufio) and for a recheck's
@@ -26,6 +28,9 @@
  *             and a commit for a map function that is copying into the journal.
  *   journal.writeback_wq  write-back of the journal. It sleeps for ranges, for device I/O, and for
  *             a reader that is copying from the journal. Nothing that holds a range waits for it.
+ *   bitmap.wq the periodic flush of the bitmap. It sleeps for device I/O, and for writes in flight,
+ *             which never wait for it; but at reboot, when they hold and count for nothing any
+ *             more.
  *   pass_wq   workers of the background pass. They sleep for ranges, which foreground I/O holds
  *             and releases from io_wq or from interrupts.
  */
@@ -48,6 +53,7 @@
 #include <linux/workqueue.h>
 
 #include "compat/compat.h"
+#include "bitmap.h"
 #include "format.h"
 #include "journal.h"
 #include "layout.h"
@@ -66,6 +72,9 @@ struct integrity_sb {
 	struct mutex lock;		/* guards both and orders writes */
 	struct integrity_superblock *image;	/* flags may be read without the lock */
 	void *scratch;			/* what was read, or is to be written */
+	/* What the next store says; changed only while no pass runs. */
+	bool bitmap_in_use;		/* SB_FLAG_DIRTY_BITMAP */
+	u8 log2_blocks_per_bit;
 };
 
 int integrity_sb_init(struct dm_integrity_c *ic);
@@ -99,8 +108,9 @@ int integrity_sb_reload(struct dm_integrity_c *ic, char *why, size_t why_size);
  * @recalculating: SB_FLAG_RECALCULATING
  * @recalc_sector: logical sector
  *
- * provided_data_sectors is taken from ic->layout. The caller has seen to it that what the
- * superblock promises is stable on the disk. Context: may sleep. Return: 0 or the write's error.
+ * provided_data_sectors is taken from ic->layout, what concerns the bitmap from ic->sb. The caller
+ * has seen to it that what the superblock promises is stable on the disk. Context: may sleep.
+ * Return: 0 or the write's error.
  */
 int integrity_sb_store(struct dm_integrity_c *ic, bool recalculating, u64 recalc_sector);
 
@@ -269,11 +279,14 @@ struct integrity_io {
 	struct integrity_range range;
 	struct work_struct work;	/* runs @step on io_wq */
 	void (*step)(struct integrity_io *io);
+	/* data and tags are; the range is held */
+	void (*written)(struct integrity_io *io);
 	atomic_t pending;		/* parts of the current step still to come */
 	int error;			/* 0, or the first errno; -EILSEQ is a mismatch */
 	bool fua;
 	bool counted;			/* in recalc.foreground */
 	bool mixed;			/* a read, part of which is in the journal */
+	u8 epoch;			/* of the bitmap, that a write counts in */
 	struct integrity_bio_details saved;
 	struct list_head flush_list;
 	u8 tags[INTEGRITY_IO_TAG_BYTES];	/* of a small io: stored (read) or made (write) */
@@ -300,10 +313,21 @@ static inline struct bio *integrity_io_bio(struct integrity_io *io)
  * @failed: the device has failed, end what is waiting. Any context. May be NULL
  * @overlay: a mixed read (see io->mixed): copy the block at @sector from where it is newer than on
  * the disk to the bio at @iter, and say whether it was there. May be NULL
+ * @keeps_bitmap: and all of the following, with which the pass has only to do what is dirty. Any
+ * context
+ * @reboot: the machine goes down: as @flush, and leave as little dirty as can be. May sleep
+ * @known: how many of the sectors from @sector on, beyond the mark of the pass, have valid tags all
+ * the same
+ * @pass_run: how many sectors from @sector on are alike; sets @skip when their tags are valid
+ * @pass_moved: all tags of [from, to) are valid now
+ * @pass_reset: a pass is to make all tags again; durable on return. May sleep. Return: 0 or an
+ * error
+ * @pass_given_up: the tags are as good as they will be
  */
 struct integrity_mode {
 	char letter;
 	bool keeps_journal;
+	bool keeps_bitmap;
 	int (*read)(struct integrity_io *io);
 	int (*write)(struct integrity_io *io);
 	int (*flush)(struct dm_integrity_c *ic);
@@ -311,9 +335,26 @@ struct integrity_mode {
 	int (*stop)(struct dm_integrity_c *ic);
 	void (*failed)(struct dm_integrity_c *ic);
 	bool (*overlay)(struct integrity_io *io, u64 sector, struct bvec_iter iter);
+	void (*reboot)(struct dm_integrity_c *ic);
+	u64 (*known)(struct dm_integrity_c *ic, u64 sector, u64 sectors);
+	u64 (*pass_run)(struct dm_integrity_c *ic, u64 sector, bool *skip);
+	void (*pass_moved)(struct dm_integrity_c *ic, u64 from, u64 to);
+	int (*pass_reset)(struct dm_integrity_c *ic);
+	void (*pass_given_up)(struct dm_integrity_c *ic);
 };
 
 extern const struct integrity_mode integrity_mode_direct;
+
+/* --- direct.c --- */
+
+/* Mode D's way of a read. Context: as integrity_mode.read. */
+int integrity_direct_read(struct integrity_io *io);
+
+/*
+ * Mode D's way of a write: takes the range, stores data and tags, and calls io->written. Context:
+ * as integrity_mode.write, or io_wq.
+ */
+void integrity_direct_write(struct integrity_io *io);
 
 int integrity_io_init(struct dm_integrity_c *ic);
 void integrity_io_exit(struct dm_integrity_c *ic);
@@ -521,6 +562,17 @@ static inline u64 integrity_recalc_mark(struct integrity_recalc *r)
 	return atomic64_read_acquire(&r->mark);
 }
 
+/* --- activate.c --- */
+
+/**
+ * integrity_activate - at resume: read the superblock again, fit the volume to its devices, and
+ * make of journal or bitmap what the mode needs (sections 1.7, 4.8, 5.3, 6.1)
+ *
+ * Context: may sleep; recalc.control is held, no I/O is let in yet. Return: 0; an error with a
+ * sentence in @why.
+ */
+int integrity_activate(struct dm_integrity_c *ic, char *why, size_t why_size);
+
 /* --- dm-integrity.c: the device --- */
 
 struct dm_integrity_c {
@@ -550,6 +602,7 @@ struct dm_integrity_c {
 	struct integrity_ranges ranges;
 	struct integrity_recalc recalc;
 	struct integrity_journal journal;
+	struct integrity_bitmap bitmap;
 
 	struct workqueue_struct *io_wq;
 	struct workqueue_struct *flush_wq;

@@ -152,12 +152,15 @@ void integrity_io_restore(struct integrity_io *io)
 u32 integrity_io_to_verify(struct integrity_io *io)
 {
 	struct dm_integrity_c *ic = io->ic;
-	u64 mark;
+	u64 mark, known;
 
 	if (!ic->tags.hash)
 		return bio_integrity(integrity_io_bio(io)) ? io->sectors : 0;
 	mark = integrity_recalc_mark(&ic->recalc);
-	return io->sector < mark ? min_t(u64, io->sectors, mark - io->sector) : 0;
+	known = io->sector < mark ? min_t(u64, io->sectors, mark - io->sector) : 0;
+	if (known < io->sectors && ic->mode->known)
+		known += ic->mode->known(ic, io->sector + known, io->sectors - known);
+	return known;
 }
 
 void integrity_bio_read_block(struct dm_integrity_c *ic, struct bio *bio, struct bvec_iter iter,

@@ -99,6 +99,7 @@ struct integrity_journal {
 	struct work_struct writeback_work;
 	struct workqueue_struct *writeback_wq;
 	struct bio_set bios;
+	u8 *spare;			/* a section, for a mode that only leaves a journal */
 
 	/* journal_crypt */
 	struct crypto_skcipher *cipher;	/* or NULL */
@@ -136,12 +137,17 @@ void integrity_journal_exit(struct dm_integrity_c *ic);
 void integrity_journal_release(struct dm_integrity_c *ic);
 
 /**
- * integrity_journal_format - write the complete empty journal of a new volume (section 4.5);
- * durable on return
+ * integrity_journal_format - write the complete empty journal of a new volume (section 4.5), or
+ * one in place of a bitmap; durable on return
  *
- * Context: may sleep. Return: 0 or an error.
+ * Context: may sleep; nobody uses the journal. Return: 0 or an error.
  */
 int integrity_journal_format(struct dm_integrity_c *ic);
+
+/**
+ * integrity_journal_restart - the same, and go on with it if the mode keeps a journal
+ */
+int integrity_journal_restart(struct dm_integrity_c *ic);
 
 /**
  * integrity_journal_replay - bring what the journal holds to its place (section 4.8), at the
@@ -231,8 +237,8 @@ int integrity_sections_write(struct dm_integrity_c *ic, u32 first, u32 count);
  */
 int integrity_section_read(struct dm_integrity_c *ic, u32 section);
 
-/* Commit ids and MAC of a section that is complete. Return: 0 or the hash's error. */
-int integrity_section_seal(struct dm_integrity_c *ic, u32 section, u8 sequence);
+/* Commit ids and MAC of a section that is complete at @raw. Return: 0 or the hash's error. */
+int integrity_section_seal(struct dm_integrity_c *ic, u8 *raw, u32 section, u8 sequence);
 
 /* Does the section's MAC match. Return: 0; -EILSEQ; an error of the hash. Without a MAC: 0. */
 int integrity_section_check_mac(struct dm_integrity_c *ic, u32 section);

@@ -41,6 +41,22 @@ static void set_mark(struct integrity_recalc *r, u64 mark)
 	atomic64_set_release(&r->mark, mark);
 }
 
+/* The start of what is not done: the first chunk in work, or what comes next. */
+static void move_mark(struct dm_integrity_c *ic)
+{
+	struct integrity_recalc *r = &ic->recalc;
+	u64 from = integrity_recalc_mark(r), to = r->next;
+	const struct integrity_pass_worker *w;
+
+	w = list_first_entry_or_null(&r->in_flight, struct integrity_pass_worker, in_flight);
+	if (w)
+		to = w->start;
+	to = min(to, r->unfinished);
+	set_mark(r, to);
+	if (to > from && ic->mode->pass_moved)
+		ic->mode->pass_moved(ic, from, to);
+}
+
 /* Move if the table allows it; who waits looks again. */
 static bool move(struct integrity_recalc *r, enum integrity_pass_event event)
 {
@@ -359,8 +375,9 @@ static bool take_chunk(struct integrity_pass_worker *w)
 	struct integrity_recalc *r = &ic->recalc;
 
 	for (;;) {
-		u64 sectors, mark, wait, at;
+		u64 sectors, mark, wait, at, run;
 		unsigned int seen;
+		bool skip = false;
 		int err;
 
 		/* What a failed device stores would never be written. */
@@ -373,6 +390,17 @@ static bool take_chunk(struct integrity_pass_worker *w)
 		if (!running(r) || r->next >= r->end) {
 			spin_unlock(&r->lock);
 			return false;
+		}
+		/* What has valid tags is passed over. */
+		run = r->end - r->next;
+		if (ic->mode->pass_run)
+			run = ic->mode->pass_run(ic, r->next, &skip);
+		if (skip) {
+			r->next += run;
+			move_mark(ic);
+			spin_unlock(&r->lock);
+			cond_resched();
+			continue;
 		}
 		if (checkpoint_due(r)) {
 			r->saving = true;
@@ -393,7 +421,7 @@ static bool take_chunk(struct integrity_pass_worker *w)
 			 * contiguous only within one.
 			 */
 			sectors = min(sectors, integrity_area_remaining(&ic->layout, r->next));
-			sectors = min(sectors, r->end - r->next);
+			sectors = min(sectors, run);
 			w->start = r->next;
 			w->sectors = sectors;
 			w->bad = 0;
@@ -417,7 +445,6 @@ static bool take_chunk(struct integrity_pass_worker *w)
 static void give_back_chunk(struct integrity_pass_worker *w, bool done)
 {
 	struct integrity_recalc *r = &w->ic->recalc;
-	u64 mark;
 
 	spin_lock(&r->lock);
 	list_del(&w->in_flight);
@@ -427,11 +454,7 @@ static void give_back_chunk(struct integrity_pass_worker *w, bool done)
 	} else {
 		r->unfinished = min(r->unfinished, w->start);
 	}
-	mark = r->next;
-	if (!list_empty(&r->in_flight))
-		mark = list_first_entry(&r->in_flight, struct integrity_pass_worker, in_flight)
-			       ->start;
-	set_mark(r, min(mark, r->unfinished));
+	move_mark(w->ic);
 	spin_unlock(&r->lock);
 }
 
@@ -667,6 +690,15 @@ static int set_position(struct dm_integrity_c *ic, bool flag, u64 sector)
 	return 0;
 }
 
+static int set_position_zero(struct dm_integrity_c *ic)
+{
+	int err = 0;
+
+	if (ic->mode->pass_reset)
+		err = ic->mode->pass_reset(ic);
+	return err ?: set_position(ic, true, 0);
+}
+
 static void start_pass(struct dm_integrity_c *ic)
 {
 	struct integrity_recalc *r = &ic->recalc;
@@ -685,7 +717,7 @@ static int msg_recalculate(struct dm_integrity_c *ic)
 	if (running(r))
 		return 0;
 	if (!(integrity_sb_flags(ic) & INTEGRITY_SB_RECALCULATING)) {
-		err = set_position(ic, true, 0);
+		err = set_position_zero(ic);
 		if (err)
 			return err;
 	}
@@ -703,7 +735,7 @@ static int msg_reset_recalculate(struct dm_integrity_c *ic)
 	move_locked(&ic->recalc, INTEGRITY_PASS_FREEZE);
 	err = stop_workers(ic);
 	if (!err)
-		err = set_position(ic, true, 0);
+		err = set_position_zero(ic);
 	if (!err)
 		start_pass(ic);
 	else
@@ -719,6 +751,8 @@ static int msg_cancel_recalculate(struct dm_integrity_c *ic)
 	err = stop_workers(ic);
 	if (!err && (integrity_sb_flags(ic) & INTEGRITY_SB_RECALCULATING)) {
 		err = set_position(ic, false, 0);
+		if (!err && ic->mode->pass_given_up)
+			ic->mode->pass_given_up(ic);
 		if (!err)
 			DMINFO("%s: recalculation given up, all blocks are verified from now on",
 			       integrity_name(ic));
@@ -788,7 +822,10 @@ void integrity_recalc_reboot(struct dm_integrity_c *ic)
 	/* A table that is not live saved all it had when it was suspended. */
 	if (!integrity_pass_is_suspended(ic->recalc.state)) {
 		msg_frozen(ic);
-		ic->mode->flush(ic);
+		if (ic->mode->reboot)
+			ic->mode->reboot(ic);
+		else
+			ic->mode->flush(ic);
 	}
 	mutex_unlock(&ic->recalc.control);
 }

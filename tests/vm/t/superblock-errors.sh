@@ -37,7 +37,6 @@ WRONG = [
     ("flags", MAC, "flags 0x1 say journal MAC"),
     ("flags", INLINE, "flags 0x20 say inline"),
     ("flags", KEYED, "flags 0x40 need allow_discards_keyed"),
-    ("flags", DIRTY, "not closed cleanly in mode B"),
     ("flags", 0xffffffff, "flags 0xffffffff"),
     *(("log2_bitmap", n, f"log2_blocks_per_bitmap_bit {n} ") for n in (64, 128, 255)),
 ]
