@@ -238,6 +238,12 @@ int integrity_activate(struct dm_integrity_c *ic, char *why, size_t why_size)
 	}
 	if (!r)
 		r = fit_again(ic, why, why_size);
+	if (!r && ic->mode->as_it_is) {
+		find_position(ic, &a);
+		ic->recalc_pending = false;
+		integrity_recalc_load(ic, a.stored_flag, a.stored_position);
+		return 0;
+	}
 	if (!r)
 		r = find(ic, &a, why, why_size);
 	if (r)

@@ -126,7 +126,7 @@ static int open_devices(struct dm_integrity_c *ic, const struct integrity_params
 	}
 	ic->read_only = !compat_table_writable(ic->ti->table) ||
 			bdev_read_only(ic->data_dev->bdev) ||
-			bdev_read_only(integrity_meta_bdev(ic));
+			bdev_read_only(integrity_meta_bdev(ic)) || ic->mode->as_it_is;
 	return 0;
 }
 
@@ -134,6 +134,7 @@ static const struct integrity_mode *mode_of(char letter)
 {
 	static const struct integrity_mode * const modes[] = {
 		&integrity_mode_journal, &integrity_mode_bitmap, &integrity_mode_direct,
+		&integrity_mode_recovery,
 	};
 	unsigned int i;
 
@@ -147,7 +148,7 @@ static const struct integrity_mode *mode_of(char letter)
 static int check_supported(const struct integrity_params *p, char *why)
 {
 	if (!mode_of(p->mode)) {
-		explain(why, "mode %c is not supported by this version, only J, B and D", p->mode);
+		explain(why, "mode %c is not supported by this version, only J, B, D and R", p->mode);
 		return -EINVAL;
 	}
 	if (p->allow_discards) {
@@ -233,7 +234,10 @@ static int layout_error(struct dm_integrity_c *ic, int r, char *why)
 	return r;
 }
 
-/* A new volume: geometry, empty journal, superblock, in this order (section 1.6). */
+/*
+ * A new volume: geometry, empty journal, superblock, in this order (section 1.6). In mode R only a
+ * superblock in memory.
+ */
 static int format(struct dm_integrity_c *ic, const struct integrity_params *p, char *why)
 {
 	struct integrity_superblock *sb = ic->sb.image;
@@ -241,7 +245,7 @@ static int format(struct dm_integrity_c *ic, const struct integrity_params *p, c
 	u32 flags = 0;
 	int r;
 
-	if (ic->read_only) {
+	if (ic->read_only && !ic->mode->as_it_is) {
 		explain(why, "the superblock is blank, and a read-only device cannot be formatted");
 		return -EROFS;
 	}
@@ -272,6 +276,12 @@ static int format(struct dm_integrity_c *ic, const struct integrity_params *p, c
 		explain(why, "journal_mac: a MAC of %u bytes does not fit the superblock",
 			crypto_shash_digestsize(ic->mac));
 		return -EINVAL;
+	}
+	if (ic->mode->as_it_is) {
+		ic->made_up = true;
+		DMWARN("%s: there is no superblock: going by the table alone, %llu sectors",
+		       integrity_name(ic), l->provided_sectors);
+		return 0;
 	}
 	r = integrity_journal_init(ic, &p->journal_crypt, why, ERROR_SIZE);
 	if (r)
@@ -305,7 +315,7 @@ static int open_volume(struct dm_integrity_c *ic, const struct integrity_params 
 	l->journal_sections = le32_to_cpu(sb->journal_sections);
 	l->log2_interleave = sb->log2_interleave_sectors;
 	l->fix_padding = flags & INTEGRITY_SB_FIXED_PADDING;
-	if ((flags & INTEGRITY_SB_RECALCULATING) && !ic->tags.hash) {
+	if ((flags & INTEGRITY_SB_RECALCULATING) && !ic->tags.hash && !ic->mode->as_it_is) {
 		explain(why,
 			"the superblock says that tags are to be recalculated, which needs internal_hash");
 		return -EINVAL;
@@ -313,6 +323,8 @@ static int open_volume(struct dm_integrity_c *ic, const struct integrity_params 
 	r = integrity_layout_fit(l);
 	if (r)
 		return layout_error(ic, r, why);
+	if (ic->mode->as_it_is)
+		return 0;
 	return integrity_journal_init(ic, &p->journal_crypt, why, ERROR_SIZE);
 }
 
@@ -333,6 +345,9 @@ static int check_table(struct dm_integrity_c *ic, const struct integrity_params 
 			(u64)ic->ti->len, ic->layout.provided_sectors);
 		return -EINVAL;
 	}
+	/* Nothing will be recalculated. */
+	if (ic->mode->as_it_is)
+		return 0;
 	if (p->reset_recalculate)
 		sector = 0;
 	/* What is left of the recovery of a bitmap is not asked, see activate.c. */
@@ -423,6 +438,7 @@ static int construct(struct dm_integrity_c *ic, struct integrity_params *p, char
 	int r;
 
 	r = check_supported(p, why);
+	ic->mode = mode_of(p->mode);
 	if (!r)
 		r = allocate(ic, why);
 	if (!r)
@@ -434,7 +450,6 @@ static int construct(struct dm_integrity_c *ic, struct integrity_params *p, char
 
 	begin_layout(ic, p);
 	ic->params = *p;
-	ic->mode = mode_of(p->mode);
 	ic->commit_time = p->commit_time;
 	ic->recalc_pending = p->recalculate;
 

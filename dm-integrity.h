@@ -12,6 +12,7 @@
  *   direct.c        mode D
  *   journal*.c      mode J and every replay, see journal.h
  *   bitmap*.c       mode B, see bitmap.h
+ *   recovery.c      mode R
  *   activate.c      what a resume makes of what is on the disk
  *   recalc.c        the background pass
  *
@@ -82,11 +83,12 @@ void integrity_sb_exit(struct dm_integrity_c *ic);
 
 /**
  * integrity_sb_load - read the superblock in the constructor
- * @blank: set when all of its 4096 bytes are zero, that is when the volume is to be formatted
+ * @blank: set when all of its 4096 bytes are zero, that is when the volume is to be formatted; in
+ * mode R when there is none, also none that can be read, and one has to be made up (section 1.6)
  * @why: a sentence, on error
  *
  * Checks the MAC when there is one (section 1.5), before anything else of the superblock is
- * believed.
+ * believed; in mode R not.
  *
  * Context: may sleep. Return: 0; -EILSEQ for a wrong MAC; -EINVAL for neither magic nor zeros;
  * an I/O error.
@@ -313,6 +315,7 @@ static inline struct bio *integrity_io_bio(struct integrity_io *io)
  * @failed: the device has failed, end what is waiting. Any context. May be NULL
  * @overlay: a mixed read (see io->mixed): copy the block at @sector from where it is newer than on
  * the disk to the bio at @iter, and say whether it was there. May be NULL
+ * @as_it_is: nothing on the disk is to be believed, put right or written
  * @keeps_bitmap: and all of the following, with which the pass has only to do what is dirty. Any
  * context
  * @reboot: the machine goes down: as @flush, and leave as little dirty as can be. May sleep
@@ -328,6 +331,7 @@ struct integrity_mode {
 	char letter;
 	bool keeps_journal;
 	bool keeps_bitmap;
+	bool as_it_is;
 	int (*read)(struct integrity_io *io);
 	int (*write)(struct integrity_io *io);
 	int (*flush)(struct dm_integrity_c *ic);
@@ -344,6 +348,7 @@ struct integrity_mode {
 };
 
 extern const struct integrity_mode integrity_mode_direct;
+extern const struct integrity_mode integrity_mode_recovery;
 
 /* --- direct.c --- */
 
@@ -583,6 +588,7 @@ struct dm_integrity_c {
 	struct integrity_layout layout;
 	bool read_only;			/* the table or a device is: nothing is ever written */
 	bool formatted;			/* by this table */
+	bool made_up;			/* the superblock in memory is not that of the disk */
 	bool replayed;			/* the journal of an earlier life, by this table */
 	bool activated;			/* was resumed at least once */
 	bool recalc_pending;		/* recalculate or reset_recalculate, not yet carried out */

@@ -98,7 +98,7 @@ static int sb_check_mac(struct dm_integrity_c *ic, void *sb, char *why, size_t w
 	u8 *place;
 	int r;
 
-	if (!sb_has_mac(ic, sb))
+	if (ic->mode->as_it_is || !sb_has_mac(ic, sb))
 		return 0;
 	r = sb_mac(ic, sb, digest, &place, &size);
 	if (r) {
@@ -148,6 +148,11 @@ int integrity_sb_load(struct dm_integrity_c *ic, bool *blank, char *why, size_t 
 
 	*blank = false;
 	r = sb_read(ic, sb, why, why_size);
+	if (ic->mode->as_it_is && (r || !integrity_sb_has_magic(sb))) {
+		memset(sb, 0, INTEGRITY_SB_BYTES);
+		*blank = true;
+		return 0;
+	}
 	if (r)
 		return r;
 	r = sb_check_mac(ic, sb, why, why_size);
@@ -172,6 +177,9 @@ int integrity_sb_reload(struct dm_integrity_c *ic, char *why, size_t why_size)
 	struct integrity_superblock *now = ic->sb.scratch;
 	const char *field;
 	int r;
+
+	if (ic->made_up)
+		return 0;
 
 	mutex_lock(&ic->sb.lock);
 	r = sb_read(ic, now, why, why_size);
