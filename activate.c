@@ -50,6 +50,7 @@ struct activation {
 	u64 stored_sectors;		/* provided_data_sectors of the superblock */
 	u64 stored_position;		/* recalc_sector, as it is used */
 	bool stored_flag;		/* SB_FLAG_RECALCULATING */
+	bool stored_keyed;		/* SB_FLAG_DISCARD_KEYED */
 	bool moved;			/* the position was not within the volume */
 	bool complete;			/* the disk has all of an adopted bitmap */
 };
@@ -59,6 +60,7 @@ static void find_position(struct dm_integrity_c *ic, struct activation *a)
 	u64 provided = ic->layout.provided_sectors;
 
 	a->stored_flag = integrity_sb_flags(ic) & INTEGRITY_SB_RECALCULATING;
+	a->stored_keyed = integrity_sb_flags(ic) & INTEGRITY_SB_DISCARD_KEYED;
 	a->stored_position = integrity_sb_recalc_sector(ic);
 	a->moved = a->stored_flag && a->stored_position > provided;
 	if (a->moved)
@@ -182,7 +184,8 @@ static int carry_out(struct dm_integrity_c *ic, const struct activation *a)
 	}
 	if (plan->new_journal)
 		return end_bitmap(ic, a);
-	if (a->moved || a->stored_sectors != ic->layout.provided_sectors ||
+	if (a->moved || ic->sb.discard_keyed != a->stored_keyed ||
+	    a->stored_sectors != ic->layout.provided_sectors ||
 	    plan->recalculating != a->stored_flag || plan->recalc_sector != a->stored_position)
 		r = integrity_sb_store(ic, plan->recalculating, plan->recalc_sector);
 	return r;

@@ -5,7 +5,7 @@
  *
  * A write: all its bits are stable, or made so: they are set, and the io waits for a write of their
  * 4 KiB block, with all others that came meanwhile. Then it is a write as in mode D. Nobody sleeps
- * for it.
+ * for it. A discard goes the same way, so the tags of a crashed one are made again like others.
  *
  * A flush, bitmap_flush_interval after a bit was set: a new epoch begins, with nothing touched; the
  * writes of the old one are waited for; data and tags are flushed; what was not touched in the new
@@ -314,6 +314,15 @@ static void regions_written(struct integrity_io *io)
 	write_over(io);
 }
 
+/* All bits are stable. */
+static void go_on(struct integrity_io *io)
+{
+	if (bio_op(integrity_io_bio(io)) == REQ_OP_DISCARD)
+		integrity_direct_discard(io);
+	else
+		integrity_direct_write(io);
+}
+
 static void write_again(struct integrity_io *io)
 {
 	if (unlikely(atomic_read(&io->ic->failed)))
@@ -324,7 +333,7 @@ static void write_again(struct integrity_io *io)
 	}
 	io->step = write_again;
 	if (bits_ready(io, false))
-		integrity_direct_write(io);
+		go_on(io);
 }
 
 static int regions_write(struct integrity_io *io)
@@ -332,7 +341,7 @@ static int regions_write(struct integrity_io *io)
 	io->written = regions_written;
 	io->step = write_again;
 	if (bits_ready(io, true))
-		integrity_direct_write(io);
+		go_on(io);
 	return DM_MAPIO_SUBMITTED;
 }
 
@@ -629,6 +638,7 @@ const struct integrity_mode integrity_mode_bitmap = {
 	.keeps_bitmap = true,
 	.read = integrity_direct_read,
 	.write = regions_write,
+	.discard = regions_write,
 	.flush = integrity_flush,
 	.commit = commit_tags,
 	.stop = regions_stop,

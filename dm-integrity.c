@@ -147,16 +147,10 @@ static const struct integrity_mode *mode_of(char letter)
 /* What this version does not do is refused by name, and nothing is taken for granted. */
 static int check_supported(const struct integrity_params *p, char *why)
 {
-	if (!mode_of(p->mode)) {
-		explain(why, "mode %c is not supported by this version, only J, B, D and R", p->mode);
-		return -EINVAL;
-	}
-	if (p->allow_discards) {
-		explain(why, "%s is not supported by this version",
-			p->allow_discards_keyed ? "allow_discards_keyed" : "allow_discards");
-		return -EINVAL;
-	}
-	return 0;
+	if (mode_of(p->mode))
+		return 0;
+	explain(why, "mode %c is not supported by this version, only J, B, D and R", p->mode);
+	return -EINVAL;
 }
 
 /* What the table said, key included, to be printed. */
@@ -270,6 +264,7 @@ static int format(struct dm_integrity_c *ic, const struct integrity_params *p, c
 	sb->flags = cpu_to_le32(flags);
 	sb->log2_sectors_per_block = l->log2_sectors_per_block;
 	ic->sb.log2_blocks_per_bit = integrity_bitmap_log2(l, p->sectors_per_bit);
+	ic->sb.discard_keyed = p->allow_discards_keyed;
 
 	if (ic->mac && p->fix_hmac &&
 	    sizeof(*sb) + crypto_shash_digestsize(ic->mac) > INTEGRITY_SECTOR_SIZE) {
@@ -430,6 +425,9 @@ static void set_target(struct dm_integrity_c *ic)
 	ti->num_flush_bios = 1;
 	ti->flush_supported = true;
 	ti->per_io_data_size = sizeof(struct integrity_io);
+	/* And the core asks whether the data device can. */
+	if (ic->tags.discards && ic->mode->discard)
+		ti->num_discard_bios = 1;
 }
 
 static int construct(struct dm_integrity_c *ic, struct integrity_params *p, char *why)
@@ -450,6 +448,8 @@ static int construct(struct dm_integrity_c *ic, struct integrity_params *p, char
 
 	begin_layout(ic, p);
 	ic->params = *p;
+	ic->tags.discards = p->allow_discards;
+	ic->tags.discards_keyed = p->allow_discards_keyed;
 	ic->commit_time = p->commit_time;
 	ic->recalc_pending = p->recalculate;
 
@@ -641,6 +641,8 @@ static void table_view(struct dm_integrity_c *ic, struct integrity_table_view *v
 	v->recalculate = ic->params.recalculate || (flags & INTEGRITY_SB_RECALCULATING);
 	v->reset_recalculate = ic->params.reset_recalculate;
 	v->no_recalculate = ic->params.no_recalculate;
+	v->allow_discards = ic->params.allow_discards;
+	v->allow_discards_keyed = ic->params.allow_discards_keyed;
 	v->journal_sectors = l->initial_sectors - INTEGRITY_SB_SECTORS;
 	v->interleave_sectors = 1ULL << l->log2_interleave;
 	v->buffer_sectors = 1ULL << l->log2_buffer;
@@ -704,6 +706,7 @@ static void integrity_io_hints(struct dm_target *ti, struct queue_limits *limits
 		limits->physical_block_size = max(limits->physical_block_size, bs);
 		limits->io_min = max(limits->io_min, bs);
 		limits->dma_alignment = max(limits->dma_alignment, bs - 1);
+		limits->discard_granularity = max(limits->discard_granularity, bs);
 	}
 	if (!ic->tags.hash)
 		compat_limits_integrity(limits, ic->layout.tag_size,

@@ -75,6 +75,7 @@ struct integrity_sb {
 	void *scratch;			/* what was read, or is to be written */
 	/* What the next store says; changed only while no pass runs. */
 	bool bitmap_in_use;		/* SB_FLAG_DIRTY_BITMAP */
+	bool discard_keyed;		/* SB_FLAG_DISCARD_KEYED */
 	u8 log2_blocks_per_bit;
 };
 
@@ -129,6 +130,8 @@ struct integrity_tags {
 	unsigned int digest_size;
 	bool salted;
 	u8 salt[INTEGRITY_SALT_SIZE];
+	bool discards;			/* a tag may say that its block was discarded ... */
+	bool discards_keyed;		/* ... with a marker of its own instead of filler */
 	struct dm_bufio_client *bufio;	/* block 0 is the first tag area */
 	unsigned int buffer_shift;	/* log2 of a buffer's bytes */
 	struct mutex flush_lock;	/* one write-out at a time, see integrity_tags_flush() */
@@ -202,8 +205,8 @@ int integrity_tag_store(struct integrity_tag_cursor *cur, u64 sector, const u8 *
 /**
  * integrity_tag_compare - compare a computed tag with the stored one, in constant time
  *
- * Context: may sleep for a metadata read. Return: 0 when equal, 1 when different, or the read's
- * error.
+ * Context: may sleep for a metadata read. Return: 0 when equal, or when the block was discarded; 1
+ * when different, or the read's error.
  */
 int integrity_tag_compare(struct integrity_tag_cursor *cur, u64 sector, const u8 *tag);
 
@@ -214,6 +217,22 @@ int integrity_tag_compare(struct integrity_tag_cursor *cur, u64 sector, const u8
  * Context: may sleep for a metadata read. Return: 0 or the read's error.
  */
 int integrity_tag_load(struct integrity_tag_cursor *cur, u64 sector, u8 *tag);
+
+/**
+ * integrity_tag_is_discarded - does a stored tag say that the block's data is not to be verified
+ * (section 3.3)
+ *
+ * Context: any that may use the hash. Always false when the table does not allow discards.
+ */
+bool integrity_tag_is_discarded(struct dm_integrity_c *ic, u64 sector, const u8 *tag);
+
+/**
+ * integrity_tags_discard - make the tags of [sector, sector + sectors) say that their blocks were
+ * discarded; those that say so are not written again
+ *
+ * Within one interleaved area. Context: may sleep. Return: 0 or an error.
+ */
+int integrity_tags_discard(struct dm_integrity_c *ic, u64 sector, u64 sectors);
 
 /* Are all tags of [sector, sector + sectors) in memory now. Context: process, also in map. */
 bool integrity_tags_cached(struct dm_integrity_c *ic, u64 sector, u64 sectors);
@@ -307,6 +326,7 @@ static inline struct bio *integrity_io_bio(struct integrity_io *io)
  * never waits for a range, for I/O or for other work (a mutex of dm-bufio it may meet). Returns a
  * DM_MAPIO_* code.
  * @write: likewise
+ * @discard: likewise; the bio has no data. NULL where the mode has none
  * @flush: makes everything durable that was acknowledged so far (section 9). May sleep. Return: 0
  * or an error
  * @commit: the time of commit_time is over. On flush_wq
@@ -334,6 +354,7 @@ struct integrity_mode {
 	bool as_it_is;
 	int (*read)(struct integrity_io *io);
 	int (*write)(struct integrity_io *io);
+	int (*discard)(struct integrity_io *io);
 	int (*flush)(struct dm_integrity_c *ic);
 	void (*commit)(struct dm_integrity_c *ic);
 	int (*stop)(struct dm_integrity_c *ic);
@@ -360,6 +381,9 @@ int integrity_direct_read(struct integrity_io *io);
  * as integrity_mode.write, or io_wq.
  */
 void integrity_direct_write(struct integrity_io *io);
+
+/* The same of a discard. */
+void integrity_direct_discard(struct integrity_io *io);
 
 int integrity_io_init(struct dm_integrity_c *ic);
 void integrity_io_exit(struct dm_integrity_c *ic);
@@ -394,6 +418,11 @@ static inline int integrity_no_mismatch(int error)
 {
 	return error == -EILSEQ ? -EIO : error;
 }
+
+/*
+ * Make the tags of a discard; an error is logged and kept. Context: may sleep; the range is held.
+ */
+void integrity_io_discard_tags(struct integrity_io *io);
 
 /*
  * How many sectors of a read have tags that are to be looked at: those below the mark of the pass;

@@ -446,6 +446,7 @@ void integrity_journal_setup(struct dm_integrity_c *ic)
 	mutex_init(&j->commit_lock);
 	init_waitqueue_head(&j->wait);
 	INIT_LIST_HEAD(&j->waiting);
+	integrity_journal_discard_setup(ic);
 	INIT_WORK(&j->commit_work, commit_work);
 	INIT_WORK(&j->writeback_work, integrity_journal_writeback);
 }
@@ -455,6 +456,7 @@ const struct integrity_mode integrity_mode_journal = {
 	.keeps_journal = true,
 	.read = journal_read,
 	.write = journal_write,
+	.discard = integrity_journal_discard,
 	.flush = integrity_journal_commit,
 	.commit = commit_time_over,
 	.stop = journal_stop,

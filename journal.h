@@ -3,6 +3,7 @@
  * The journal in memory (Documentation/on-disk-format.rst, section 4).
  *
  *   journal.c            mode J: the ring, writes into it, reads from it, commit
+ *   journal-discard.c    discards, which keep out of the journal
  *   journal-writeback.c  what is committed goes to its place, and its sections are free again
  *   journal-replay.c     what is left of an earlier life, at activation; the empty journal
  *   journal-area.c       memory, cipher, MAC; reading and writing sections
@@ -90,12 +91,15 @@ struct integrity_journal {
 	u64 nodes;			/* in @table */
 	bool reclaiming;		/* commit and write-back for room are under way */
 	struct list_head waiting;	/* ios that wait for room, oldest first */
+	struct list_head discards_waiting;	/* for their blocks' copies to be written back */
+	struct list_head discards_unflushed;	/* whose tags are to be flushed */
 
 	struct mutex commit_lock;	/* who writes sections; guards @written and the cipher */
 	bool written;			/* since the journal on the disk was last made empty */
 	u64 lost;			/* entries that could not be replayed */
 	wait_queue_head_t wait;		/* for @filling and @readers to become 0 */
 	struct work_struct commit_work;	/* on flush_wq */
+	struct work_struct discard_work;	/* on flush_wq */
 	struct work_struct writeback_work;
 	struct workqueue_struct *writeback_wq;
 	struct bio_set bios;
@@ -173,6 +177,18 @@ void integrity_journal_reclaim(struct dm_integrity_c *ic);
 
 /* Let the ios that wait for room try again. Context: any. */
 void integrity_journal_wake(struct dm_integrity_c *ic);
+
+/* --- journal-discard.c --- */
+
+struct integrity_io;
+
+/* Mode J's way of a discard. Context: as integrity_mode.discard. */
+int integrity_journal_discard(struct integrity_io *io);
+
+/* A write-back has ended. Context: journal.lock is held. */
+void integrity_journal_wake_discards(struct dm_integrity_c *ic);
+
+void integrity_journal_discard_setup(struct dm_integrity_c *ic);
 
 /* --- journal-writeback.c --- */
 

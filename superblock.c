@@ -51,6 +51,8 @@ static void take_fields(struct dm_integrity_c *ic)
 
 	ic->sb.bitmap_in_use = le32_to_cpu(sb->flags) & INTEGRITY_SB_DIRTY_BITMAP;
 	ic->sb.log2_blocks_per_bit = sb->log2_blocks_per_bitmap_bit;
+	/* Once set it stays (section 3.4). */
+	ic->sb.discard_keyed = ic->params.allow_discards_keyed;
 }
 
 /* Flags are read without the lock: they change as one word. */
@@ -124,7 +126,7 @@ static int sb_validate(struct dm_integrity_c *ic, const struct integrity_superbl
 		.journal_mac = ic->mac,
 		.inline_mode = ic->layout.inline_mode,
 		.discard_keyed = ic->params.allow_discards_keyed,
-		.max_version = INTEGRITY_SB_VERSION_5,
+		.max_version = INTEGRITY_SB_VERSION_7,
 	};
 
 	return integrity_sb_validate(sb, &expect, why, why_size);
@@ -229,6 +231,8 @@ int integrity_sb_store(struct dm_integrity_c *ic, bool recalculating, u64 recalc
 		flags |= INTEGRITY_SB_RECALCULATING;
 	if (ic->sb.bitmap_in_use)
 		flags |= INTEGRITY_SB_DIRTY_BITMAP;
+	if (ic->sb.discard_keyed)
+		flags |= INTEGRITY_SB_DISCARD_KEYED;
 	sb->flags = cpu_to_le32(flags);
 	sb->recalc_sector = cpu_to_le64(recalc_sector);
 	sb->provided_data_sectors = cpu_to_le64(ic->layout.provided_sectors);

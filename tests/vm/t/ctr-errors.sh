@@ -128,7 +128,6 @@ WRONG = [
     # not yet there
     (f"{data} 0 4 D 0", "internal_hash is missing", EINVAL),
     (f"{data} 0 - B {opts(H, 'block_size:1024', f'journal_crypt:ctr(aes):{KEY}')}", "mode B cannot have option 'journal_crypt'", EINVAL),
-    (with_option("allow_discards"), "allow_discards is not supported", EINVAL),
     # a keyed hash and an open superblock
     (f"{data} 0 4 D {opts(f'internal_hash:hmac(sha256):{KEY}', 'block_size:1024', 'recalculate')}",
      "recalculate: a keyed hash needs", errno.EOPNOTSUPP),
