@@ -11,6 +11,9 @@
  * is sent. Everything else takes the long way: tags are read on io_wq beside the data, and the
  * rest is done there.
  *
+ * A discard holds its range as a write does, while its tags are made to say so on io_wq, and the
+ * data device discards.
+ *
  * Order of writes: none between data and tag. A crash may leave either without the other, for
  * any write that was not yet followed by a completed flush; later reads of that block then fail
  * with EILSEQ until it is written again.
@@ -102,7 +105,7 @@ static void read_go(struct integrity_io *io)
 	integrity_io_submit(io, read_endio);
 }
 
-static int direct_read(struct integrity_io *io)
+int integrity_direct_read(struct integrity_io *io)
 {
 	struct bio *bio = integrity_io_bio(io);
 
@@ -128,7 +131,7 @@ static int direct_read(struct integrity_io *io)
 static void write_half_done(struct integrity_io *io)
 {
 	if (atomic_dec_and_test(&io->pending))
-		integrity_io_complete(io);
+		io->written(io);
 }
 
 static void write_endio(struct bio *bio)
@@ -215,11 +218,52 @@ static void write_go(struct integrity_io *io)
 	integrity_io_submit(io, write_endio);
 }
 
-static int direct_write(struct integrity_io *io)
+void integrity_direct_write(struct integrity_io *io)
 {
 	io->step = write_go;
 	if (integrity_range_lock(&io->ic->ranges, &io->range, io->sector, io->sectors, false))
 		write_go(io);
+}
+
+/* --- discard --- */
+
+static void discard_tags(struct integrity_io *io)
+{
+	integrity_io_discard_tags(io);
+	integrity_commit_soon(io->ic);
+	write_half_done(io);
+}
+
+/* The range is held. */
+static void discard_go(struct integrity_io *io)
+{
+	bool device = bdev_max_discard_sectors(io->ic->data_dev->bdev);
+
+	integrity_io_record(io);
+	atomic_set(&io->pending, device ? 2 : 1);
+	integrity_io_queue(io, discard_tags);
+	if (device)
+		integrity_io_submit(io, write_endio);
+}
+
+void integrity_direct_discard(struct integrity_io *io)
+{
+	io->step = discard_go;
+	if (integrity_range_lock(&io->ic->ranges, &io->range, io->sector, io->sectors, false))
+		discard_go(io);
+}
+
+static int direct_discard(struct integrity_io *io)
+{
+	io->written = integrity_io_complete;
+	integrity_direct_discard(io);
+	return DM_MAPIO_SUBMITTED;
+}
+
+static int direct_write(struct integrity_io *io)
+{
+	io->written = integrity_io_complete;
+	integrity_direct_write(io);
 	return DM_MAPIO_SUBMITTED;
 }
 
@@ -232,8 +276,9 @@ static void commit_tags(struct dm_integrity_c *ic)
 
 const struct integrity_mode integrity_mode_direct = {
 	.letter = 'D',
-	.read = direct_read,
+	.read = integrity_direct_read,
 	.write = direct_write,
+	.discard = direct_discard,
 	.flush = integrity_flush,
 	.commit = commit_tags,
 	.stop = integrity_flush,

@@ -126,23 +126,31 @@ static int open_devices(struct dm_integrity_c *ic, const struct integrity_params
 	}
 	ic->read_only = !compat_table_writable(ic->ti->table) ||
 			bdev_read_only(ic->data_dev->bdev) ||
-			bdev_read_only(integrity_meta_bdev(ic));
+			bdev_read_only(integrity_meta_bdev(ic)) || ic->mode->as_it_is;
 	return 0;
+}
+
+static const struct integrity_mode *mode_of(char letter)
+{
+	static const struct integrity_mode * const modes[] = {
+		&integrity_mode_journal, &integrity_mode_bitmap, &integrity_mode_direct,
+		&integrity_mode_recovery,
+	};
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(modes); i++)
+		if (modes[i]->letter == letter)
+			return modes[i];
+	return NULL;
 }
 
 /* What this version does not do is refused by name, and nothing is taken for granted. */
 static int check_supported(const struct integrity_params *p, char *why)
 {
-	if (p->mode != 'D' && p->mode != 'J') {
-		explain(why, "mode %c is not supported by this version, only J and D", p->mode);
-		return -EINVAL;
-	}
-	if (p->allow_discards) {
-		explain(why, "%s is not supported by this version",
-			p->allow_discards_keyed ? "allow_discards_keyed" : "allow_discards");
-		return -EINVAL;
-	}
-	return 0;
+	if (mode_of(p->mode))
+		return 0;
+	explain(why, "mode %c is not supported by this version, only J, B, D and R", p->mode);
+	return -EINVAL;
 }
 
 /* What the table said, key included, to be printed. */
@@ -220,7 +228,10 @@ static int layout_error(struct dm_integrity_c *ic, int r, char *why)
 	return r;
 }
 
-/* A new volume: geometry, empty journal, superblock, in this order (section 1.6). */
+/*
+ * A new volume: geometry, empty journal, superblock, in this order (section 1.6). In mode R only a
+ * superblock in memory.
+ */
 static int format(struct dm_integrity_c *ic, const struct integrity_params *p, char *why)
 {
 	struct integrity_superblock *sb = ic->sb.image;
@@ -228,7 +239,7 @@ static int format(struct dm_integrity_c *ic, const struct integrity_params *p, c
 	u32 flags = 0;
 	int r;
 
-	if (ic->read_only) {
+	if (ic->read_only && !ic->mode->as_it_is) {
 		explain(why, "the superblock is blank, and a read-only device cannot be formatted");
 		return -EROFS;
 	}
@@ -252,13 +263,20 @@ static int format(struct dm_integrity_c *ic, const struct integrity_params *p, c
 	sb->journal_sections = cpu_to_le32(l->journal_sections);
 	sb->flags = cpu_to_le32(flags);
 	sb->log2_sectors_per_block = l->log2_sectors_per_block;
-	sb->log2_blocks_per_bitmap_bit = integrity_bitmap_log2(l, p->sectors_per_bit);
+	ic->sb.log2_blocks_per_bit = integrity_bitmap_log2(l, p->sectors_per_bit);
+	ic->sb.discard_keyed = p->allow_discards_keyed;
 
 	if (ic->mac && p->fix_hmac &&
 	    sizeof(*sb) + crypto_shash_digestsize(ic->mac) > INTEGRITY_SECTOR_SIZE) {
 		explain(why, "journal_mac: a MAC of %u bytes does not fit the superblock",
 			crypto_shash_digestsize(ic->mac));
 		return -EINVAL;
+	}
+	if (ic->mode->as_it_is) {
+		ic->made_up = true;
+		DMWARN("%s: there is no superblock: going by the table alone, %llu sectors",
+		       integrity_name(ic), l->provided_sectors);
+		return 0;
 	}
 	r = integrity_journal_init(ic, &p->journal_crypt, why, ERROR_SIZE);
 	if (r)
@@ -289,15 +307,10 @@ static int open_volume(struct dm_integrity_c *ic, const struct integrity_params 
 	u32 flags = le32_to_cpu(sb->flags);
 	int r;
 
-	if (flags & INTEGRITY_SB_DIRTY_BITMAP) {
-		explain(why,
-			"the volume was not closed cleanly in mode B: this version cannot recover it, open it once in mode B");
-		return -EINVAL;
-	}
 	l->journal_sections = le32_to_cpu(sb->journal_sections);
 	l->log2_interleave = sb->log2_interleave_sectors;
 	l->fix_padding = flags & INTEGRITY_SB_FIXED_PADDING;
-	if ((flags & INTEGRITY_SB_RECALCULATING) && !ic->tags.hash) {
+	if ((flags & INTEGRITY_SB_RECALCULATING) && !ic->tags.hash && !ic->mode->as_it_is) {
 		explain(why,
 			"the superblock says that tags are to be recalculated, which needs internal_hash");
 		return -EINVAL;
@@ -305,6 +318,8 @@ static int open_volume(struct dm_integrity_c *ic, const struct integrity_params 
 	r = integrity_layout_fit(l);
 	if (r)
 		return layout_error(ic, r, why);
+	if (ic->mode->as_it_is)
+		return 0;
 	return integrity_journal_init(ic, &p->journal_crypt, why, ERROR_SIZE);
 }
 
@@ -325,8 +340,14 @@ static int check_table(struct dm_integrity_c *ic, const struct integrity_params 
 			(u64)ic->ti->len, ic->layout.provided_sectors);
 		return -EINVAL;
 	}
+	/* Nothing will be recalculated. */
+	if (ic->mode->as_it_is)
+		return 0;
 	if (p->reset_recalculate)
 		sector = 0;
+	/* What is left of the recovery of a bitmap is not asked, see activate.c. */
+	if (flag && ic->sb.bitmap_in_use && !p->reset_recalculate)
+		return 0;
 	if ((flag || p->recalculate) && sector < ic->layout.provided_sectors) {
 		r = integrity_recalc_permitted(ic);
 		if (r) {
@@ -349,6 +370,7 @@ static void integrity_dtr(struct dm_target *ti)
 	cancel_work_sync(&ic->reboot_work);
 	/* Workers and the last of them may still be about to announce something. */
 	integrity_recalc_exit(ic);
+	integrity_bitmap_exit(ic);
 	integrity_io_exit(ic);
 	integrity_journal_exit(ic);
 	cancel_work_sync(&ic->event_work);
@@ -403,6 +425,9 @@ static void set_target(struct dm_integrity_c *ic)
 	ti->num_flush_bios = 1;
 	ti->flush_supported = true;
 	ti->per_io_data_size = sizeof(struct integrity_io);
+	/* And the core asks whether the data device can. */
+	if (ic->tags.discards && ic->mode->discard)
+		ti->num_discard_bios = 1;
 }
 
 static int construct(struct dm_integrity_c *ic, struct integrity_params *p, char *why)
@@ -411,6 +436,7 @@ static int construct(struct dm_integrity_c *ic, struct integrity_params *p, char
 	int r;
 
 	r = check_supported(p, why);
+	ic->mode = mode_of(p->mode);
 	if (!r)
 		r = allocate(ic, why);
 	if (!r)
@@ -422,10 +448,18 @@ static int construct(struct dm_integrity_c *ic, struct integrity_params *p, char
 
 	begin_layout(ic, p);
 	ic->params = *p;
-	ic->mode = p->mode == 'J' ? &integrity_mode_journal : &integrity_mode_direct;
+	ic->tags.discards = p->allow_discards;
+	ic->tags.discards_keyed = p->allow_discards_keyed;
 	ic->commit_time = p->commit_time;
 	ic->recalc_pending = p->recalculate;
 
+	if (ic->mode->keeps_bitmap) {
+		r = integrity_bitmap_init(ic);
+		if (r) {
+			explain(why, "out of memory for the bitmap");
+			return r;
+		}
+	}
 	r = integrity_sb_load(ic, &blank, why, ERROR_SIZE);
 	if (!r)
 		r = blank ? format(ic, p, why) : open_volume(ic, p, why);
@@ -434,6 +468,7 @@ static int construct(struct dm_integrity_c *ic, struct integrity_params *p, char
 	if (r)
 		return r;
 	integrity_tags_set_salt(ic);
+	integrity_bitmap_geometry(&ic->layout, p->sectors_per_bit, &ic->bitmap.g);
 
 	/*
 	 * Only now, when the arguments are gone soon: what points into them is not to be used
@@ -498,6 +533,7 @@ static int integrity_ctr(struct dm_target *ti, unsigned int argc, char **argv)
 	INIT_WORK(&ic->reboot_work, reboot_work);
 	init_completion(&ic->reboot_done);
 	integrity_journal_setup(ic);
+	integrity_bitmap_setup(ic);
 	r = construct(ic, &params, why);
 	if (r)
 		integrity_dtr(ti);
@@ -510,41 +546,10 @@ out:
 
 /* --- suspend and resume --- */
 
-/*
- * Compute the size anew: a device may have grown or shrunk. The rest of the layout cannot
- * change.
- */
-static int fit_again(struct dm_integrity_c *ic, char *why, size_t why_size)
-{
-	struct integrity_layout now = ic->layout;
-	int r;
-
-	now.data_sectors = bdev_nr_sectors(ic->data_dev->bdev);
-	now.meta_sectors = bdev_nr_sectors(integrity_meta_bdev(ic));
-	r = integrity_layout_fit(&now);
-	/* Grown beyond what there is room for tags of: what was provided so far still can be. */
-	if ((r || now.log2_buffer < ic->layout.log2_buffer) &&
-	    now.data_sectors >= ic->layout.data_sectors &&
-	    now.meta_sectors >= ic->layout.meta_sectors)
-		return 0;
-	if (r || now.log2_buffer < ic->layout.log2_buffer || now.provided_sectors < ic->ti->len) {
-		snprintf(why, why_size,
-			 "the device is too small now: %llu sectors, metadata on %llu",
-			 now.data_sectors, now.meta_sectors);
-		return r ?: -ENOSPC;
-	}
-	ic->layout.data_sectors = now.data_sectors;
-	ic->layout.meta_sectors = now.meta_sectors;
-	ic->layout.provided_sectors = now.provided_sectors;
-	return 0;
-}
-
 static int integrity_preresume(struct dm_target *ti)
 {
 	struct dm_integrity_c *ic = ti->private;
-	bool flag, changed;
 	char why[ERROR_SIZE / 2];
-	u64 sector, mark, stored;
 	int r;
 
 	/*
@@ -556,75 +561,15 @@ static int integrity_preresume(struct dm_target *ti)
 
 	/* No message may come between what is read here and what is made of it. */
 	mutex_lock(&ic->recalc.control);
-	r = integrity_sb_reload(ic, why, sizeof(why));
-	if (r && r != -EINVAL && r != -EILSEQ && ic->activated) {
-		/* While this table was live nobody else wrote: it has what was stored last. */
-		DMERR("%s: %s; going on with the superblock in memory", integrity_name(ic), why);
-		r = 0;
-	}
-	if (!r)
-		r = fit_again(ic, why, sizeof(why));
-	if (!r && !ic->replayed) {
-		r = integrity_journal_replay(ic, why, sizeof(why));
-		ic->replayed = !r;
-		if (!r && !ic->mode->keeps_journal)
-			integrity_journal_release(ic);
-	}
-	if (r)
-		goto bad;
-
-	flag = integrity_sb_flags(ic) & INTEGRITY_SB_RECALCULATING;
-	sector = integrity_sb_recalc_sector(ic);
-	stored = le64_to_cpu(ic->sb.image->provided_data_sectors);
-	changed = stored != ic->layout.provided_sectors;
-
-	if (ic->recalc_pending && !ic->read_only) {
-		if (!flag || ic->params.reset_recalculate) {
-			flag = true;
-			sector = 0;
-			changed = true;
-		}
-	}
-	if (flag && sector > ic->layout.provided_sectors) {
-		sector = ic->layout.provided_sectors;
-		changed = true;
-	}
-	/* No implementation stores a position within a block, but a disk can hold anything. */
-	if (sector < ic->layout.provided_sectors)
-		sector = round_down(sector, INTEGRITY_SB_SECTORS);
-	mark = sector;
-	if (flag && sector < ic->layout.provided_sectors && !ic->read_only) {
-		r = integrity_recalc_permitted(ic);
-		if (r && ic->activated) {
-			DMWARN("%s: has grown, but the keyed hash does not allow to recalculate the new end",
-			       integrity_name(ic));
-			mark = ic->layout.provided_sectors;
-			r = 0;
-		} else if (r) {
-			snprintf(why, sizeof(why),
-				 "a keyed hash does not allow the pending recalculation");
-			goto bad;
-		}
-	}
-	if (changed && !ic->read_only) {
-		r = integrity_sb_store(ic, flag, sector);
-		if (r) {
-			snprintf(why, sizeof(why), "cannot write the superblock");
-			goto bad;
-		}
-	}
-	ic->recalc_pending = false;
-	integrity_recalc_load(ic, flag, mark);
+	r = integrity_activate(ic, why, sizeof(why));
 	mutex_unlock(&ic->recalc.control);
-	return 0;
-bad:
-	mutex_unlock(&ic->recalc.control);
-	if (ic->activated) {
+	if (r && ic->activated) {
 		/* Left suspended, all above would wait for ever instead of getting an error. */
 		integrity_fail(ic, why, r);
 		return 0;
 	}
-	DMERR("%s: cannot resume: %s (error %d)", integrity_name(ic), why, r);
+	if (r)
+		DMERR("%s: cannot resume: %s (error %d)", integrity_name(ic), why, r);
 	return r;
 }
 
@@ -698,11 +643,15 @@ static void table_view(struct dm_integrity_c *ic, struct integrity_table_view *v
 	v->recalculate = ic->params.recalculate || (flags & INTEGRITY_SB_RECALCULATING);
 	v->reset_recalculate = ic->params.reset_recalculate;
 	v->no_recalculate = ic->params.no_recalculate;
+	v->allow_discards = ic->params.allow_discards;
+	v->allow_discards_keyed = ic->params.allow_discards_keyed;
 	v->journal_sectors = l->initial_sectors - INTEGRITY_SB_SECTORS;
 	v->interleave_sectors = 1ULL << l->log2_interleave;
 	v->buffer_sectors = 1ULL << l->log2_buffer;
 	v->journal_watermark = integrity_journal_watermark(l, ic->params.journal_watermark);
 	v->commit_time = ic->commit_time;
+	v->sectors_per_bit = 1ULL << ic->bitmap.g.log2_sectors_per_bit;
+	v->bitmap_flush_interval = ic->params.bitmap_flush_interval;
 	v->fix_padding = flags & INTEGRITY_SB_FIXED_PADDING;
 	v->fix_hmac = flags & INTEGRITY_SB_FIXED_HMAC;
 	v->legacy_recalculate = ic->params.legacy_recalculate;
@@ -759,6 +708,7 @@ static void integrity_io_hints(struct dm_target *ti, struct queue_limits *limits
 		limits->physical_block_size = max(limits->physical_block_size, bs);
 		limits->io_min = max(limits->io_min, bs);
 		limits->dma_alignment = max(limits->dma_alignment, bs - 1);
+		limits->discard_granularity = max(limits->discard_granularity, bs);
 	}
 	if (!ic->tags.hash)
 		compat_limits_integrity(limits, ic->layout.tag_size,

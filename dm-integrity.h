@@ -11,14 +11,18 @@
  *   payload.c       tags that come with a bio, for volumes without internal_hash
  *   direct.c        mode D
  *   journal*.c      mode J and every replay, see journal.h
+ *   bitmap*.c       mode B, see bitmap.h
+ *   recovery.c      mode R
+ *   activate.c      what a resume makes of what is on the disk
  *   workers.c       the engine of the background pass: workers, chunks, pace, buffers
  *   recalc.c        recalculation, its first action; control of the pass, messages, status
  *   check.c         check, its second action; the list of bad blocks
  *
  * Lock order, outermost first: recalc.control, then journal.commit_lock, sb.lock or
  * tags.flush_lock, of which no two are ever held together, then the spinlocks recalc.lock,
- * check.lock, ranges.lock, flush.lock, journal.lock, likewise. A worker of the pass never takes
- * recalc.control, because who holds it may be waiting for the workers to stop.
+ * check.lock, ranges.lock, flush.lock, journal.lock, likewise; but bitmap.lock may be taken under
+ * recalc.lock. A worker of the pass never takes recalc.control, because who holds it may be waiting
+ * for the workers to stop.
  *
  * Workqueues, and why none can wait for itself:
  *   io_wq     steps of foreground I/O. They sleep for metadata I/O (dm-bufio) and for a recheck's
@@ -27,6 +31,9 @@
  *             and a commit for a map function that is copying into the journal.
  *   journal.writeback_wq  write-back of the journal. It sleeps for ranges, for device I/O, and for
  *             a reader that is copying from the journal. Nothing that holds a range waits for it.
+ *   bitmap.wq the periodic flush of the bitmap. It sleeps for device I/O, and for writes in flight,
+ *             which never wait for it; but at reboot, when they hold and count for nothing any
+ *             more.
  *   pass_wq   workers of the background pass. They sleep for ranges, which foreground I/O holds
  *             and releases from io_wq or from interrupts.
  */
@@ -50,6 +57,7 @@
 
 #include "badlist.h"
 #include "compat/compat.h"
+#include "bitmap.h"
 #include "format.h"
 #include "journal.h"
 #include "layout.h"
@@ -68,6 +76,10 @@ struct integrity_sb {
 	struct mutex lock;		/* guards both and orders writes */
 	struct integrity_superblock *image;	/* flags may be read without the lock */
 	void *scratch;			/* what was read, or is to be written */
+	/* What the next store says; changed only while no pass runs. */
+	bool bitmap_in_use;		/* SB_FLAG_DIRTY_BITMAP */
+	bool discard_keyed;		/* SB_FLAG_DISCARD_KEYED */
+	u8 log2_blocks_per_bit;
 };
 
 int integrity_sb_init(struct dm_integrity_c *ic);
@@ -75,11 +87,12 @@ void integrity_sb_exit(struct dm_integrity_c *ic);
 
 /**
  * integrity_sb_load - read the superblock in the constructor
- * @blank: set when all of its 4096 bytes are zero, that is when the volume is to be formatted
+ * @blank: set when all of its 4096 bytes are zero, that is when the volume is to be formatted; in
+ * mode R when there is none, also none that can be read, and one has to be made up (section 1.6)
  * @why: a sentence, on error
  *
  * Checks the MAC when there is one (section 1.5), before anything else of the superblock is
- * believed.
+ * believed; in mode R not.
  *
  * Context: may sleep. Return: 0; -EILSEQ for a wrong MAC; -EINVAL for neither magic nor zeros;
  * an I/O error.
@@ -101,8 +114,9 @@ int integrity_sb_reload(struct dm_integrity_c *ic, char *why, size_t why_size);
  * @recalculating: SB_FLAG_RECALCULATING
  * @recalc_sector: logical sector
  *
- * provided_data_sectors is taken from ic->layout. The caller has seen to it that what the
- * superblock promises is stable on the disk. Context: may sleep. Return: 0 or the write's error.
+ * provided_data_sectors is taken from ic->layout, what concerns the bitmap from ic->sb. The caller
+ * has seen to it that what the superblock promises is stable on the disk. Context: may sleep.
+ * Return: 0 or the write's error.
  */
 int integrity_sb_store(struct dm_integrity_c *ic, bool recalculating, u64 recalc_sector);
 
@@ -119,6 +133,8 @@ struct integrity_tags {
 	unsigned int digest_size;
 	bool salted;
 	u8 salt[INTEGRITY_SALT_SIZE];
+	bool discards;			/* a tag may say that its block was discarded ... */
+	bool discards_keyed;		/* ... with a marker of its own instead of filler */
 	struct dm_bufio_client *bufio;	/* block 0 is the first tag area */
 	unsigned int buffer_shift;	/* log2 of a buffer's bytes */
 	struct mutex flush_lock;	/* one write-out at a time, see integrity_tags_flush() */
@@ -192,8 +208,8 @@ int integrity_tag_store(struct integrity_tag_cursor *cur, u64 sector, const u8 *
 /**
  * integrity_tag_compare - compare a computed tag with the stored one, in constant time
  *
- * Context: may sleep for a metadata read. Return: 0 when equal, 1 when different, or the read's
- * error.
+ * Context: may sleep for a metadata read. Return: 0 when equal, or when the block was discarded; 1
+ * when different, or the read's error.
  */
 int integrity_tag_compare(struct integrity_tag_cursor *cur, u64 sector, const u8 *tag);
 
@@ -204,6 +220,22 @@ int integrity_tag_compare(struct integrity_tag_cursor *cur, u64 sector, const u8
  * Context: may sleep for a metadata read. Return: 0 or the read's error.
  */
 int integrity_tag_load(struct integrity_tag_cursor *cur, u64 sector, u8 *tag);
+
+/**
+ * integrity_tag_is_discarded - does a stored tag say that the block's data is not to be verified
+ * (section 3.3)
+ *
+ * Context: any that may use the hash. Always false when the table does not allow discards.
+ */
+bool integrity_tag_is_discarded(struct dm_integrity_c *ic, u64 sector, const u8 *tag);
+
+/**
+ * integrity_tags_discard - make the tags of [sector, sector + sectors) say that their blocks were
+ * discarded; those that say so are not written again
+ *
+ * Within one interleaved area. Context: may sleep. Return: 0 or an error.
+ */
+int integrity_tags_discard(struct dm_integrity_c *ic, u64 sector, u64 sectors);
 
 /* Are all tags of [sector, sector + sectors) in memory now. Context: process, also in map. */
 bool integrity_tags_cached(struct dm_integrity_c *ic, u64 sector, u64 sectors);
@@ -277,11 +309,14 @@ struct integrity_io {
 	struct integrity_range range;
 	struct work_struct work;	/* runs @step on io_wq */
 	void (*step)(struct integrity_io *io);
+	/* data and tags are; the range is held */
+	void (*written)(struct integrity_io *io);
 	atomic_t pending;		/* parts of the current step still to come */
 	int error;			/* 0, or the first errno; -EILSEQ is a mismatch */
 	bool fua;
 	bool counted;			/* in recalc.foreground */
 	bool mixed;			/* a read, part of which is in the journal */
+	u8 epoch;			/* of the bitmap, that a write counts in */
 	struct integrity_bio_details saved;
 	struct list_head flush_list;
 	u8 tags[INTEGRITY_IO_TAG_BYTES];	/* of a small io: stored (read) or made (write) */
@@ -300,6 +335,7 @@ static inline struct bio *integrity_io_bio(struct integrity_io *io)
  * never waits for a range, for I/O or for other work (a mutex of dm-bufio it may meet). Returns a
  * DM_MAPIO_* code.
  * @write: likewise
+ * @discard: likewise; the bio has no data. NULL where the mode has none
  * @flush: makes everything durable that was acknowledged so far (section 9). May sleep. Return: 0
  * or an error
  * @commit: the time of commit_time is over. On flush_wq
@@ -308,20 +344,55 @@ static inline struct bio *integrity_io_bio(struct integrity_io *io)
  * @failed: the device has failed, end what is waiting. Any context. May be NULL
  * @overlay: a mixed read (see io->mixed): copy the block at @sector from where it is newer than on
  * the disk to the bio at @iter, and say whether it was there. May be NULL
+ * @as_it_is: nothing on the disk is to be believed, put right or written
+ * @keeps_bitmap: and all of the following, with which the pass has only to do what is dirty. Any
+ * context
+ * @reboot: the machine goes down: as @flush, and leave as little dirty as can be. May sleep
+ * @known: how many of the sectors from @sector on, beyond the mark of the pass, have valid tags all
+ * the same
+ * @pass_run: how many sectors from @sector on are alike; sets @skip when their tags are valid
+ * @pass_moved: all tags of [from, to) are valid now
+ * @pass_reset: a pass is to make all tags again; durable on return. May sleep. Return: 0 or an
+ * error
+ * @pass_given_up: the tags are as good as they will be
  */
 struct integrity_mode {
 	char letter;
 	bool keeps_journal;
+	bool keeps_bitmap;
+	bool as_it_is;
 	int (*read)(struct integrity_io *io);
 	int (*write)(struct integrity_io *io);
+	int (*discard)(struct integrity_io *io);
 	int (*flush)(struct dm_integrity_c *ic);
 	void (*commit)(struct dm_integrity_c *ic);
 	int (*stop)(struct dm_integrity_c *ic);
 	void (*failed)(struct dm_integrity_c *ic);
 	bool (*overlay)(struct integrity_io *io, u64 sector, struct bvec_iter iter);
+	void (*reboot)(struct dm_integrity_c *ic);
+	u64 (*known)(struct dm_integrity_c *ic, u64 sector, u64 sectors);
+	u64 (*pass_run)(struct dm_integrity_c *ic, u64 sector, bool *skip);
+	void (*pass_moved)(struct dm_integrity_c *ic, u64 from, u64 to);
+	int (*pass_reset)(struct dm_integrity_c *ic);
+	void (*pass_given_up)(struct dm_integrity_c *ic);
 };
 
 extern const struct integrity_mode integrity_mode_direct;
+extern const struct integrity_mode integrity_mode_recovery;
+
+/* --- direct.c --- */
+
+/* Mode D's way of a read. Context: as integrity_mode.read. */
+int integrity_direct_read(struct integrity_io *io);
+
+/*
+ * Mode D's way of a write: takes the range, stores data and tags, and calls io->written. Context:
+ * as integrity_mode.write, or io_wq.
+ */
+void integrity_direct_write(struct integrity_io *io);
+
+/* The same of a discard. */
+void integrity_direct_discard(struct integrity_io *io);
 
 int integrity_io_init(struct dm_integrity_c *ic);
 void integrity_io_exit(struct dm_integrity_c *ic);
@@ -356,6 +427,11 @@ static inline int integrity_no_mismatch(int error)
 {
 	return error == -EILSEQ ? -EIO : error;
 }
+
+/*
+ * Make the tags of a discard; an error is logged and kept. Context: may sleep; the range is held.
+ */
+void integrity_io_discard_tags(struct integrity_io *io);
 
 /*
  * How many sectors of a read have tags that are to be looked at: those below the mark of the pass;
@@ -444,6 +520,9 @@ struct integrity_pass_worker;
  * @noun: for the log
  * @bad: what the blocks are that it counts, for the log
  * @shared: how the range of a chunk is held
+ * @run: how many sectors from @sector on are to be treated alike, and are they to be left out. NULL
+ * when nothing is
+ * @skipped: some were left out; recalc.low was moved. May be NULL
  * @begin: the range of the chunk in hand is held, its data will be read: fetch what else is needed
  * @blocks: the data of [sector, sector + sectors), logical sectors, is in the worker's pages, from
  * byte @skip of the first on. Return: 0, or an error that the pass fails with
@@ -456,13 +535,15 @@ struct integrity_pass_worker;
  * @ended: the pass came to its end. Return: how many blocks it counted
  *
  * Those that get a worker are called by it; they may sleep, with the exception of @given_back.
- * That one, @save_due and @ended are called with recalc.lock held.
+ * That one, @run, @skipped, @save_due and @ended are called with recalc.lock held.
  */
 struct integrity_pass_action {
 	const char *word;
 	const char *noun;
 	const char *bad;
 	bool shared;
+	u64 (*run)(struct dm_integrity_c *ic, u64 sector, bool *skip);
+	void (*skipped)(struct dm_integrity_c *ic);
 	void (*begin)(struct integrity_pass_worker *w);
 	int (*blocks)(struct integrity_pass_worker *w, u64 sector, u64 sectors, unsigned int skip);
 	void (*unreadable)(struct integrity_pass_worker *w, u64 sector, u64 sectors,
@@ -689,6 +770,17 @@ int integrity_check_bad_blocks(struct dm_integrity_c *ic, char *result, unsigned
 /* Take sectors out of the list of bad blocks. Context: any. */
 void integrity_check_forget(struct dm_integrity_c *ic, u64 sector, u64 sectors);
 
+/* --- activate.c --- */
+
+/**
+ * integrity_activate - at resume: read the superblock again, fit the volume to its devices, and
+ * make of journal or bitmap what the mode needs (sections 1.7, 4.8, 5.3, 6.1)
+ *
+ * Context: may sleep; recalc.control is held, no I/O is let in yet. Return: 0; an error with a
+ * sentence in @why.
+ */
+int integrity_activate(struct dm_integrity_c *ic, char *why, size_t why_size);
+
 /* --- dm-integrity.c: the device --- */
 
 struct dm_integrity_c {
@@ -699,6 +791,7 @@ struct dm_integrity_c {
 	struct integrity_layout layout;
 	bool read_only;			/* the table or a device is: nothing is ever written */
 	bool formatted;			/* by this table */
+	bool made_up;			/* the superblock in memory is not that of the disk */
 	bool replayed;			/* the journal of an earlier life, by this table */
 	bool activated;			/* was resumed at least once */
 	bool recalc_pending;		/* recalculate or reset_recalculate, not yet carried out */
@@ -719,6 +812,7 @@ struct dm_integrity_c {
 	struct integrity_recalc recalc;
 	struct integrity_check check;
 	struct integrity_journal journal;
+	struct integrity_bitmap bitmap;
 
 	struct workqueue_struct *io_wq;
 	struct workqueue_struct *flush_wq;

@@ -60,6 +60,7 @@ struct integrity_superblock {
 /* --- limits, section 8 --- */
 
 #define INTEGRITY_MAX_TAG_SIZE		255u
+#define INTEGRITY_DISCARD_FILLER	0xf6		/* all of a discarded block's tag */
 #define INTEGRITY_MIN_LOG2_INTERLEAVE	3u
 #define INTEGRITY_MAX_LOG2_INTERLEAVE	31u
 #define INTEGRITY_MAX_LOG2_SPB		3u

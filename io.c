@@ -153,12 +153,15 @@ void integrity_io_restore(struct integrity_io *io)
 u32 integrity_io_to_verify(struct integrity_io *io)
 {
 	struct dm_integrity_c *ic = io->ic;
-	u64 mark;
+	u64 mark, known;
 
 	if (!ic->tags.hash)
 		return bio_integrity(integrity_io_bio(io)) ? io->sectors : 0;
 	mark = integrity_recalc_mark(&ic->recalc);
-	return io->sector < mark ? min_t(u64, io->sectors, mark - io->sector) : 0;
+	known = io->sector < mark ? min_t(u64, io->sectors, mark - io->sector) : 0;
+	if (known < io->sectors && ic->mode->known)
+		known += ic->mode->known(ic, io->sector + known, io->sectors - known);
+	return known;
 }
 
 void integrity_bio_read_block(struct dm_integrity_c *ic, struct bio *bio, struct bvec_iter iter,
@@ -247,7 +250,8 @@ bool integrity_io_matches(struct integrity_io *io)
 		if (!ic->tags.hash)
 			integrity_payload_put(io, io->sector + done, stored);
 		else if (integrity_tag_of_bio(ic, io->sector + done, bio, &iter, tag) ||
-			 crypto_memneq(tag, stored, ic->layout.tag_size))
+			 (crypto_memneq(tag, stored, ic->layout.tag_size) &&
+			  !integrity_tag_is_discarded(ic, io->sector + done, stored)))
 			return false;
 	}
 	return true;
@@ -343,6 +347,18 @@ void integrity_io_verify(struct integrity_io *io)
 	} else if (r < 0) {
 		DMERR_LIMIT("%s: cannot verify sector 0x%llx (error %d)", integrity_name(ic),
 			    io->sector + done, r);
+		integrity_io_error(io, integrity_no_mismatch(r));
+	}
+}
+
+void integrity_io_discard_tags(struct integrity_io *io)
+{
+	struct dm_integrity_c *ic = io->ic;
+	int r = integrity_tags_discard(ic, io->sector, io->sectors);
+
+	if (r) {
+		DMERR_LIMIT("%s: cannot store the tags of 0x%x discarded sectors at 0x%llx (error %d)",
+			    integrity_name(ic), io->sectors, io->sector, r);
 		integrity_io_error(io, integrity_no_mismatch(r));
 	}
 }
@@ -513,6 +529,15 @@ int integrity_io_map(struct dm_integrity_c *ic, struct bio *bio)
 	switch (bio_op(bio)) {
 	case REQ_OP_READ:
 		break;
+	case REQ_OP_DISCARD:
+		if (!ic->tags.discards || !ic->mode->discard)
+			return DM_MAPIO_KILL;
+		/* Tags and data are contiguous only within an interleaved area. */
+		if (io->sectors > integrity_area_remaining(&ic->layout, io->sector)) {
+			io->sectors = integrity_area_remaining(&ic->layout, io->sector);
+			dm_accept_partial_bio(bio, io->sectors);
+		}
+		fallthrough;
 	case REQ_OP_WRITE:
 		/* The layers above only warn of a write to a read-only device. */
 		if (!ic->read_only)
@@ -531,7 +556,14 @@ int integrity_io_map(struct dm_integrity_c *ic, struct bio *bio)
 		WRITE_ONCE(ic->recalc.last_io, jiffies);
 	}
 
-	return bio_op(bio) == REQ_OP_READ ? ic->mode->read(io) : ic->mode->write(io);
+	switch (bio_op(bio)) {
+	case REQ_OP_READ:
+		return ic->mode->read(io);
+	case REQ_OP_DISCARD:
+		return ic->mode->discard(io);
+	default:
+		return ic->mode->write(io);
+	}
 }
 
 /* The bio, mapped or submitted by us, has ended. */

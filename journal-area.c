@@ -210,10 +210,9 @@ out:
 
 /* --- MAC --- */
 
-static int section_mac(struct dm_integrity_c *ic, u32 section, u8 *mac)
+static int section_mac(struct dm_integrity_c *ic, const u8 *raw, u32 section, u8 *mac)
 {
 	const struct integrity_layout *l = &ic->layout;
-	const u8 *raw = integrity_journal_raw(l, &ic->journal, section);
 	SHASH_DESC_ON_STACK(desc, ic->mac);
 	u32 n;
 	int r;
@@ -238,18 +237,15 @@ static int section_mac(struct dm_integrity_c *ic, u32 section, u8 *mac)
 	return r;
 }
 
-int integrity_section_seal(struct dm_integrity_c *ic, u32 section, u8 sequence)
+int integrity_section_seal(struct dm_integrity_c *ic, u8 *raw, u32 section, u8 sequence)
 {
-	const struct integrity_layout *l = &ic->layout;
-	struct integrity_journal *j = &ic->journal;
-	u8 *raw = integrity_journal_raw(l, j, section);
 	u8 mac[INTEGRITY_SECTION_MAC_BYTES];
 	int r;
 
-	integrity_section_set_ids(l, &j->ids, raw, section, sequence);
+	integrity_section_set_ids(&ic->layout, &ic->journal.ids, raw, section, sequence);
 	if (!ic->mac)
 		return 0;
-	r = section_mac(ic, section, mac);
+	r = section_mac(ic, raw, section, mac);
 	if (!r)
 		integrity_section_put_mac(raw, mac);
 	return r;
@@ -263,7 +259,7 @@ int integrity_section_check_mac(struct dm_integrity_c *ic, u32 section)
 
 	if (!ic->mac)
 		return 0;
-	r = section_mac(ic, section, mac);
+	r = section_mac(ic, raw, section, mac);
 	if (r)
 		return r;
 	integrity_section_get_mac(raw, stored);
@@ -479,6 +475,10 @@ int integrity_journal_init(struct dm_integrity_c *ic, const struct integrity_alg
 							  WQ_MEM_RECLAIM);
 		r = j->writeback_wq ? 0 : -ENOMEM;
 	}
+	if (!r && ic->mode->keeps_bitmap) {
+		j->spare = vmalloc(integrity_section_bytes(&ic->layout));
+		r = j->spare ? 0 : -ENOMEM;
+	}
 	if (r)
 		explain(why, why_size, "out of memory for the journal");
 	return r;
@@ -525,4 +525,5 @@ void integrity_journal_exit(struct dm_integrity_c *ic)
 	if (ic->journal.writeback_wq)
 		destroy_workqueue(ic->journal.writeback_wq);
 	integrity_journal_release(ic);
+	vfree(ic->journal.spare);
 }

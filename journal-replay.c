@@ -31,16 +31,44 @@ static int write_empty(struct dm_integrity_c *ic, u32 first, u32 count, u8 seque
 	int r = 0;
 
 	for (i = 0; i < count && !r; i++) {
-		integrity_section_clear(l, integrity_journal_raw(l, j, section));
-		r = integrity_section_seal(ic, section, sequence);
+		u8 *raw = integrity_journal_raw(l, j, section);
+
+		integrity_section_clear(l, raw);
+		r = integrity_section_seal(ic, raw, section, sequence);
 		section = integrity_next_section(l, section);
 		cond_resched();
 	}
 	return r ?: integrity_sections_write(ic, first, count);
 }
 
+/* The same of all sections, one after the other in the same memory. There is no cipher. */
+static int write_empty_with_spare(struct dm_integrity_c *ic)
+{
+	const struct integrity_layout *l = &ic->layout;
+	u8 *raw = ic->journal.spare;
+	u32 section;
+	int r = 0;
+
+	/* The area of a mode without either is gone after the first activation. */
+	if (!raw)
+		return -EINVAL;
+	for (section = 0; section < l->journal_sections && !r; section++) {
+		integrity_section_clear(l, raw);
+		r = integrity_section_seal(ic, raw, section, 0);
+		if (!r)
+			r = integrity_sync_io(ic, integrity_meta_bdev(ic), REQ_OP_WRITE,
+					      integrity_journal_section_sector(l, section),
+					      l->journal_section_sectors, raw);
+		cond_resched();
+	}
+	/* One flush for all of them: no tag is dirty by now. */
+	return r ?: integrity_tags_flush(ic);
+}
+
 int integrity_journal_format(struct dm_integrity_c *ic)
 {
+	if (!ic->journal.area)
+		return write_empty_with_spare(ic);
 	return write_empty(ic, 0, ic->layout.journal_sections, 0);
 }
 
@@ -351,6 +379,16 @@ static bool size_in_doubt(struct dm_integrity_c *ic)
 		unknown += ic->journal.state[section].unknown;
 	return 2 * unknown >= (u64)l->journal_sections * l->journal_section_sectors ||
 	       le64_to_cpu(ic->sb.image->provided_data_sectors) != l->provided_sectors;
+}
+
+int integrity_journal_restart(struct dm_integrity_c *ic)
+{
+	int r = integrity_journal_format(ic);
+
+	/* All sections have sequence 0: the round is over, and the next begins. */
+	if (!r && ic->mode->keeps_journal)
+		start_ring(ic, 0, 1);
+	return r;
 }
 
 int integrity_journal_replay(struct dm_integrity_c *ic, char *why, size_t why_size)

@@ -361,6 +361,7 @@ void integrity_journal_writeback(struct work_struct *work)
 
 	spin_lock_irq(&j->lock);
 	j->reclaiming = false;
+	integrity_journal_wake_discards(ic);
 	/*
 	 * Somebody may have come to wait, or to fill what was freed, meanwhile. A device that has
 	 * failed gets no room any more.

@@ -300,7 +300,7 @@ static int journal_read(struct integrity_io *io)
 	 * table needs no second look.
 	 */
 	if (!READ_ONCE(ic->journal.nodes))
-		return integrity_mode_direct.read(io);
+		return integrity_direct_read(io);
 
 	integrity_io_record(io);
 	iter = io->saved.iter;
@@ -309,7 +309,7 @@ static int journal_read(struct integrity_io *io)
 		bio_advance_iter(bio, &iter, integrity_block_bytes(&ic->layout));
 	}
 	if (!found)
-		return integrity_mode_direct.read(io);
+		return integrity_direct_read(io);
 	if (found == io->sectors >> ic->layout.log2_sectors_per_block) {
 		integrity_io_end(io);
 		return DM_MAPIO_SUBMITTED;
@@ -333,12 +333,13 @@ static int seal_section(struct dm_integrity_c *ic, u32 section, u8 sequence, u32
 {
 	const struct integrity_layout *l = &ic->layout;
 	struct integrity_journal *j = &ic->journal;
+	u8 *raw = integrity_journal_raw(l, j, section);
 
 	/* Writes fill their entries where they took them, without sleeping: not for long. */
 	wait_event(j->wait, !atomic_read(&j->section[section].filling));
 	if (entries < l->journal_section_entries)
-		integrity_section_pad(l, integrity_journal_raw(l, j, section), entries);
-	return integrity_section_seal(ic, section, sequence);
+		integrity_section_pad(l, raw, entries);
+	return integrity_section_seal(ic, raw, section, sequence);
 }
 
 static int commit_sections(struct dm_integrity_c *ic)
@@ -453,6 +454,7 @@ void integrity_journal_setup(struct dm_integrity_c *ic)
 	mutex_init(&j->commit_lock);
 	init_waitqueue_head(&j->wait);
 	INIT_LIST_HEAD(&j->waiting);
+	integrity_journal_discard_setup(ic);
 	INIT_WORK(&j->commit_work, commit_work);
 	INIT_WORK(&j->writeback_work, integrity_journal_writeback);
 }
@@ -462,6 +464,7 @@ const struct integrity_mode integrity_mode_journal = {
 	.keeps_journal = true,
 	.read = journal_read,
 	.write = journal_write,
+	.discard = integrity_journal_discard,
 	.flush = integrity_journal_commit,
 	.commit = commit_time_over,
 	.stop = journal_stop,

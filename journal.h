@@ -3,6 +3,7 @@
  * The journal in memory (Documentation/on-disk-format.rst, section 4).
  *
  *   journal.c            mode J: the ring, writes into it, reads from it, commit
+ *   journal-discard.c    discards, which keep out of the journal
  *   journal-writeback.c  what is committed goes to its place, and its sections are free again
  *   journal-replay.c     what is left of an earlier life, at activation; the empty journal
  *   journal-area.c       memory, cipher, MAC; reading and writing sections
@@ -90,16 +91,20 @@ struct integrity_journal {
 	u64 nodes;			/* in @table */
 	bool reclaiming;		/* commit and write-back for room are under way */
 	struct list_head waiting;	/* ios that wait for room, oldest first */
+	struct list_head discards_waiting;	/* for their blocks' copies to be written back */
+	struct list_head discards_unflushed;	/* whose tags are to be flushed */
 
 	struct mutex commit_lock;	/* who writes sections; guards @written and the cipher */
 	bool written;			/* since the journal on the disk was last made empty */
 	u64 lost;			/* entries that could not be replayed */
 	wait_queue_head_t wait;		/* for @filling and @readers to become 0 */
 	struct work_struct commit_work;	/* on flush_wq */
+	struct work_struct discard_work;	/* on flush_wq */
 	struct work_struct writeback_work;
 	struct workqueue_struct *writeback_wq;
 	struct bio_set bios;
 	struct integrity_writeback_entry *entry;	/* room for those of one section */
+	u8 *spare;			/* a section, for a mode that only leaves a journal */
 
 	/* journal_crypt */
 	struct crypto_skcipher *cipher;	/* or NULL */
@@ -137,12 +142,17 @@ void integrity_journal_exit(struct dm_integrity_c *ic);
 void integrity_journal_release(struct dm_integrity_c *ic);
 
 /**
- * integrity_journal_format - write the complete empty journal of a new volume (section 4.5);
- * durable on return
+ * integrity_journal_format - write the complete empty journal of a new volume (section 4.5), or
+ * one in place of a bitmap; durable on return
  *
- * Context: may sleep. Return: 0 or an error.
+ * Context: may sleep; nobody uses the journal. Return: 0 or an error.
  */
 int integrity_journal_format(struct dm_integrity_c *ic);
+
+/**
+ * integrity_journal_restart - the same, and go on with it if the mode keeps a journal
+ */
+int integrity_journal_restart(struct dm_integrity_c *ic);
 
 /**
  * integrity_journal_replay - bring what the journal holds to its place (section 4.8), at the
@@ -168,6 +178,18 @@ void integrity_journal_reclaim(struct dm_integrity_c *ic);
 
 /* Let the ios that wait for room try again. Context: any. */
 void integrity_journal_wake(struct dm_integrity_c *ic);
+
+/* --- journal-discard.c --- */
+
+struct integrity_io;
+
+/* Mode J's way of a discard. Context: as integrity_mode.discard. */
+int integrity_journal_discard(struct integrity_io *io);
+
+/* A write-back has ended. Context: journal.lock is held. */
+void integrity_journal_wake_discards(struct dm_integrity_c *ic);
+
+void integrity_journal_discard_setup(struct dm_integrity_c *ic);
 
 /* --- journal-writeback.c --- */
 
@@ -246,8 +268,8 @@ int integrity_sections_write(struct dm_integrity_c *ic, u32 first, u32 count);
  */
 int integrity_section_read(struct dm_integrity_c *ic, u32 section);
 
-/* Commit ids and MAC of a section that is complete. Return: 0 or the hash's error. */
-int integrity_section_seal(struct dm_integrity_c *ic, u32 section, u8 sequence);
+/* Commit ids and MAC of a section that is complete at @raw. Return: 0 or the hash's error. */
+int integrity_section_seal(struct dm_integrity_c *ic, u8 *raw, u32 section, u8 sequence);
 
 /* Does the section's MAC match. Return: 0; -EILSEQ; an error of the hash. Without a MAC: 0. */
 int integrity_section_check_mac(struct dm_integrity_c *ic, u32 section);

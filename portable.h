@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What format.c, layout.c, table.c, pass.c, badlist.c and journal-format.c may use: integer types,
- * byte order, string and number helpers.
+ * What format.c, layout.c, table.c, pass.c, badlist.c, journal-format.c and bitmap-format.c may
+ * use: integer types, byte order, bits, string and number helpers.
  *
  * These files hold no lock, allocate nothing and do no I/O, so that the same source also
  * compiles in userspace under sanitizers and fuzzers (tests/unit). There, tests/unit/kernel.h
@@ -11,6 +11,7 @@
 #define DM_INTEGRITY_PORTABLE_H
 
 #ifdef __KERNEL__
+#include <linux/bitops.h>
 #include <linux/errno.h>
 #include <linux/kernel.h>
 #include <linux/log2.h>

@@ -35,6 +35,17 @@ static void set_mark(struct integrity_recalc *r, u64 mark)
 	atomic64_set_release(&r->mark, mark);
 }
 
+/* What is below has valid tags. recalc.lock is held. */
+static void mark_moved(struct dm_integrity_c *ic)
+{
+	struct integrity_recalc *r = &ic->recalc;
+	u64 from = integrity_recalc_mark(r), to = r->low;
+
+	set_mark(r, to);
+	if (to > from && ic->mode->pass_moved)
+		ic->mode->pass_moved(ic, from, to);
+}
+
 /* --- checkpoints --- */
 
 static bool checkpoint_due(struct dm_integrity_c *ic)
@@ -153,11 +164,15 @@ static int make_tags(struct integrity_pass_worker *w, u64 sector, u64 sectors, u
 
 static void chunk_given_back(struct integrity_pass_worker *w, bool done)
 {
-	struct integrity_recalc *r = &w->ic->recalc;
-
 	if (done)
-		r->bad += w->bad;
-	set_mark(r, r->low);
+		w->ic->recalc.bad += w->bad;
+	mark_moved(w->ic);
+}
+
+/* What has valid tags is passed over. */
+static u64 run_to_make(struct dm_integrity_c *ic, u64 sector, bool *skip)
+{
+	return ic->mode->pass_run ? ic->mode->pass_run(ic, sector, skip) : U64_MAX;
 }
 
 static u64 recalculated(struct dm_integrity_c *ic)
@@ -169,6 +184,8 @@ const struct integrity_pass_action integrity_pass_recalculate = {
 	.word = "recalculate",
 	.noun = "recalculation",
 	.bad = "unreadable",
+	.run = run_to_make,
+	.skipped = mark_moved,
 	.begin = begin_chunk,
 	.blocks = make_tags,
 	.unreadable = skip_unreadable,
@@ -310,6 +327,15 @@ static int set_position(struct dm_integrity_c *ic, bool flag, u64 sector)
 	return 0;
 }
 
+static int set_position_zero(struct dm_integrity_c *ic)
+{
+	int err = 0;
+
+	if (ic->mode->pass_reset)
+		err = ic->mode->pass_reset(ic);
+	return err ?: set_position(ic, true, 0);
+}
+
 static void start_pass(struct dm_integrity_c *ic)
 {
 	struct integrity_recalc *r = &ic->recalc;
@@ -328,7 +354,7 @@ static int msg_recalculate(struct dm_integrity_c *ic)
 	if (integrity_pass_running(r))
 		return 0;
 	if (!(integrity_sb_flags(ic) & INTEGRITY_SB_RECALCULATING)) {
-		err = set_position(ic, true, 0);
+		err = set_position_zero(ic);
 		if (err)
 			return err;
 	}
@@ -346,7 +372,7 @@ static int msg_reset_recalculate(struct dm_integrity_c *ic)
 	integrity_pass_do(&ic->recalc, INTEGRITY_PASS_FREEZE);
 	err = stop_workers(ic);
 	if (!err)
-		err = set_position(ic, true, 0);
+		err = set_position_zero(ic);
 	if (!err)
 		start_pass(ic);
 	else
@@ -362,6 +388,8 @@ static int msg_cancel_recalculate(struct dm_integrity_c *ic)
 	err = stop_workers(ic);
 	if (!err && (integrity_sb_flags(ic) & INTEGRITY_SB_RECALCULATING)) {
 		err = set_position(ic, false, 0);
+		if (!err && ic->mode->pass_given_up)
+			ic->mode->pass_given_up(ic);
 		if (!err)
 			DMINFO("%s: recalculation given up, all blocks are verified from now on",
 			       integrity_name(ic));
@@ -473,7 +501,10 @@ void integrity_recalc_reboot(struct dm_integrity_c *ic)
 	/* A table that is not live saved all it had when it was suspended. */
 	if (!integrity_pass_is_suspended(ic->recalc.state)) {
 		msg_frozen(ic);
-		ic->mode->flush(ic);
+		if (ic->mode->reboot)
+			ic->mode->reboot(ic);
+		else
+			ic->mode->flush(ic);
 	}
 	mutex_unlock(&ic->recalc.control);
 }

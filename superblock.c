@@ -44,6 +44,17 @@ u64 integrity_sb_recalc_sector(struct dm_integrity_c *ic)
 	return sector;
 }
 
+/* What the next store says, unless somebody changes it. */
+static void take_fields(struct dm_integrity_c *ic)
+{
+	const struct integrity_superblock *sb = ic->sb.image;
+
+	ic->sb.bitmap_in_use = le32_to_cpu(sb->flags) & INTEGRITY_SB_DIRTY_BITMAP;
+	ic->sb.log2_blocks_per_bit = sb->log2_blocks_per_bitmap_bit;
+	/* Once set it stays (section 3.4). */
+	ic->sb.discard_keyed = ic->params.allow_discards_keyed;
+}
+
 /* Flags are read without the lock: they change as one word. */
 static void set_image(struct dm_integrity_c *ic, const struct integrity_superblock *sb)
 {
@@ -89,7 +100,7 @@ static int sb_check_mac(struct dm_integrity_c *ic, void *sb, char *why, size_t w
 	u8 *place;
 	int r;
 
-	if (!sb_has_mac(ic, sb))
+	if (ic->mode->as_it_is || !sb_has_mac(ic, sb))
 		return 0;
 	r = sb_mac(ic, sb, digest, &place, &size);
 	if (r) {
@@ -115,7 +126,7 @@ static int sb_validate(struct dm_integrity_c *ic, const struct integrity_superbl
 		.journal_mac = ic->mac,
 		.inline_mode = ic->layout.inline_mode,
 		.discard_keyed = ic->params.allow_discards_keyed,
-		.max_version = INTEGRITY_SB_VERSION_5,
+		.max_version = INTEGRITY_SB_VERSION_7,
 	};
 
 	return integrity_sb_validate(sb, &expect, why, why_size);
@@ -139,13 +150,20 @@ int integrity_sb_load(struct dm_integrity_c *ic, bool *blank, char *why, size_t 
 
 	*blank = false;
 	r = sb_read(ic, sb, why, why_size);
+	if (ic->mode->as_it_is && (r || !integrity_sb_has_magic(sb))) {
+		memset(sb, 0, INTEGRITY_SB_BYTES);
+		*blank = true;
+		return 0;
+	}
 	if (r)
 		return r;
 	r = sb_check_mac(ic, sb, why, why_size);
 	if (r)
 		return r;
-	if (integrity_sb_has_magic(sb))
+	if (integrity_sb_has_magic(sb)) {
+		take_fields(ic);
 		return sb_validate(ic, sb, why, why_size);
+	}
 	if (memchr_inv(sb, 0, INTEGRITY_SB_BYTES)) {
 		snprintf(why, why_size,
 			 "no integrity superblock at sector %llu, nor zeros: to format, clear its 4096 bytes",
@@ -161,6 +179,9 @@ int integrity_sb_reload(struct dm_integrity_c *ic, char *why, size_t why_size)
 	struct integrity_superblock *now = ic->sb.scratch;
 	const char *field;
 	int r;
+
+	if (ic->made_up)
+		return 0;
 
 	mutex_lock(&ic->sb.lock);
 	r = sb_read(ic, now, why, why_size);
@@ -184,6 +205,7 @@ int integrity_sb_reload(struct dm_integrity_c *ic, char *why, size_t why_size)
 	if (r)
 		goto out;
 	set_image(ic, now);
+	take_fields(ic);
 out:
 	mutex_unlock(&ic->sb.lock);
 	return r;
@@ -204,13 +226,18 @@ int integrity_sb_store(struct dm_integrity_c *ic, bool recalculating, u64 recalc
 	mutex_lock(&ic->sb.lock);
 	/* Made beside the image, which stays what it was should the write fail. */
 	memcpy(sb, ic->sb.image, INTEGRITY_SB_BYTES);
-	flags = le32_to_cpu(sb->flags) & ~INTEGRITY_SB_RECALCULATING;
+	flags = le32_to_cpu(sb->flags) & ~(INTEGRITY_SB_RECALCULATING | INTEGRITY_SB_DIRTY_BITMAP);
 	if (recalculating)
 		flags |= INTEGRITY_SB_RECALCULATING;
+	if (ic->sb.bitmap_in_use)
+		flags |= INTEGRITY_SB_DIRTY_BITMAP;
+	if (ic->sb.discard_keyed)
+		flags |= INTEGRITY_SB_DISCARD_KEYED;
 	sb->flags = cpu_to_le32(flags);
 	sb->recalc_sector = cpu_to_le64(recalc_sector);
 	sb->provided_data_sectors = cpu_to_le64(ic->layout.provided_sectors);
-	sb->version = integrity_sb_version(flags, ic->layout.separate, false);
+	sb->log2_blocks_per_bitmap_bit = ic->sb.log2_blocks_per_bit;
+	sb->version = integrity_sb_version(flags, ic->layout.separate, ic->mode->keeps_bitmap);
 
 	if (sb_has_mac(ic, sb)) {
 		r = sb_mac(ic, sb, digest, &place, &size);

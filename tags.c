@@ -146,6 +146,31 @@ int integrity_tag_of_data(struct dm_integrity_c *ic, u64 sector, const void *dat
 	return r;
 }
 
+/* The tag of no data at all: with a key, what says "discarded" (section 3.3). */
+static int discard_marker(struct dm_integrity_c *ic, u64 sector, u8 *tag)
+{
+	SHASH_DESC_ON_STACK(desc, ic->tags.hash);
+	int r;
+
+	r = digest_begin(&ic->tags, desc, sector);
+	if (!r)
+		r = crypto_shash_final(desc, tag);
+	pad_tag(ic, tag);
+	return r;
+}
+
+bool integrity_tag_is_discarded(struct dm_integrity_c *ic, u64 sector, const u8 *tag)
+{
+	u8 marker[INTEGRITY_TAG_BYTES];
+
+	if (!ic->tags.discards)
+		return false;
+	if (!ic->tags.discards_keyed)
+		return !memchr_inv(tag, INTEGRITY_DISCARD_FILLER, ic->layout.tag_size);
+	return !discard_marker(ic, sector, marker) &&
+	       !crypto_memneq(tag, marker, ic->layout.tag_size);
+}
+
 int integrity_tag_of_bio(struct dm_integrity_c *ic, u64 sector, struct bio *bio,
 			 struct bvec_iter *iter, u8 *tag)
 {
@@ -254,6 +279,20 @@ static u8 *cursor_at(struct integrity_tag_cursor *cur, u64 offset, unsigned int 
 	return cur->data + in;
 }
 
+/* @len bytes at @p were stored to. */
+static void cursor_changed(struct integrity_tag_cursor *cur, const u8 *p, u32 len)
+{
+	u32 in = p - cur->data;
+
+	if (cur->dirty_to == cur->dirty_from) {
+		cur->dirty_from = in;
+		cur->dirty_to = in + len;
+	} else {
+		cur->dirty_from = min(cur->dirty_from, in);
+		cur->dirty_to = max(cur->dirty_to, in + len);
+	}
+}
+
 int integrity_tag_store(struct integrity_tag_cursor *cur, u64 sector, const u8 *tag)
 {
 	u64 offset = integrity_tag_offset(&cur->ic->layout, sector);
@@ -262,19 +301,11 @@ int integrity_tag_store(struct integrity_tag_cursor *cur, u64 sector, const u8 *
 	while (left) {
 		unsigned int len = left;
 		u8 *p = cursor_at(cur, offset, &len);
-		u32 in;
 
 		if (IS_ERR(p))
 			return PTR_ERR(p);
 		memcpy(p, tag, len);
-		in = p - cur->data;
-		if (cur->dirty_to == cur->dirty_from) {
-			cur->dirty_from = in;
-			cur->dirty_to = in + len;
-		} else {
-			cur->dirty_from = min(cur->dirty_from, in);
-			cur->dirty_to = max(cur->dirty_to, in + len);
-		}
+		cursor_changed(cur, p, len);
 		tag += len;
 		offset += len;
 		left -= len;
@@ -286,7 +317,9 @@ int integrity_tag_compare(struct integrity_tag_cursor *cur, u64 sector, const u8
 {
 	u64 offset = integrity_tag_offset(&cur->ic->layout, sector);
 	unsigned int left = cur->ic->layout.tag_size;
+	u8 stored[INTEGRITY_TAG_BYTES];
 	unsigned long differs = 0;
+	int r;
 
 	while (left) {
 		unsigned int len = left;
@@ -299,7 +332,10 @@ int integrity_tag_compare(struct integrity_tag_cursor *cur, u64 sector, const u8
 		offset += len;
 		left -= len;
 	}
-	return differs ? 1 : 0;
+	if (!differs || !cur->ic->tags.discards)
+		return differs ? 1 : 0;
+	r = integrity_tag_load(cur, sector, stored);
+	return r ?: !integrity_tag_is_discarded(cur->ic, sector, stored);
 }
 
 int integrity_tag_load(struct integrity_tag_cursor *cur, u64 sector, u8 *tag)
@@ -319,6 +355,70 @@ int integrity_tag_load(struct integrity_tag_cursor *cur, u64 sector, u8 *tag)
 		left -= len;
 	}
 	return 0;
+}
+
+/* --- discards --- */
+
+/* Tags that follow each other are one run of filler. */
+static int fill_tags(struct integrity_tag_cursor *cur, u64 sector, u64 sectors)
+{
+	const struct integrity_layout *l = &cur->ic->layout;
+	u64 offset = integrity_tag_offset(l, sector);
+	u64 left = (sectors >> l->log2_sectors_per_block) * l->tag_size;
+
+	while (left) {
+		unsigned int len = min_t(u64, left, 1U << cur->ic->tags.buffer_shift);
+		u8 *p = cursor_at(cur, offset, &len);
+
+		if (IS_ERR(p))
+			return PTR_ERR(p);
+		if (memchr_inv(p, INTEGRITY_DISCARD_FILLER, len)) {
+			memset(p, INTEGRITY_DISCARD_FILLER, len);
+			cursor_changed(cur, p, len);
+		}
+		offset += len;
+		left -= len;
+		cond_resched();
+	}
+	return 0;
+}
+
+static int store_markers(struct integrity_tag_cursor *cur, u64 sector, u64 sectors)
+{
+	struct dm_integrity_c *ic = cur->ic;
+	u64 step = integrity_block_sectors(&ic->layout), end = sector + sectors;
+	u8 marker[INTEGRITY_TAG_BYTES], stored[INTEGRITY_TAG_BYTES];
+	int r = 0;
+
+	for (; sector < end && !r; sector += step) {
+		r = discard_marker(ic, sector, marker);
+		if (!r)
+			r = integrity_tag_load(cur, sector, stored);
+		if (!r && memcmp(stored, marker, ic->layout.tag_size))
+			r = integrity_tag_store(cur, sector, marker);
+		cond_resched();
+	}
+	return r;
+}
+
+#define PREFETCH_SECTORS	32768u	/* whose tags are asked for at a time */
+
+int integrity_tags_discard(struct dm_integrity_c *ic, u64 sector, u64 sectors)
+{
+	struct integrity_tag_cursor cur;
+	u64 n;
+	int r = 0;
+
+	integrity_tag_cursor_init(&cur, ic);
+	for (; sectors && !r; sector += n, sectors -= n) {
+		n = min_t(u64, sectors, PREFETCH_SECTORS);
+		integrity_tag_prefetch(ic, sector, n);
+		r = ic->tags.discards_keyed ? store_markers(&cur, sector, n) :
+					      fill_tags(&cur, sector, n);
+		/* Nobody should have to wait for a buffer that is held over a read. */
+		integrity_tag_cursor_done(&cur);
+	}
+	return r;
 }
 
 /* Buffers of the tags of [sector, sector + sectors), which lie in one interleaved area. */

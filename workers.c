@@ -241,6 +241,18 @@ static void range_granted(struct integrity_range *range)
 	complete(&w->granted);
 }
 
+/* recalc.lock is held. */
+static void find_low(struct integrity_recalc *r)
+{
+	const struct integrity_pass_worker *w;
+	u64 low = r->next;
+
+	w = list_first_entry_or_null(&r->in_flight, struct integrity_pass_worker, in_flight);
+	if (w)
+		low = w->start;
+	r->low = min(low, r->unfinished);
+}
+
 /*
  * Take the next chunk; may sleep for the pace, and saves the position when that is due. Return:
  * false when the worker should end.
@@ -251,8 +263,9 @@ static bool take_chunk(struct integrity_pass_worker *w)
 	struct integrity_recalc *r = &ic->recalc;
 
 	for (;;) {
-		u64 sectors, wait, at;
+		u64 sectors, wait, at, run;
 		unsigned int seen;
+		bool skip = false;
 		int err;
 
 		/* What a failed device stores would never be written. */
@@ -265,6 +278,18 @@ static bool take_chunk(struct integrity_pass_worker *w)
 		if (!integrity_pass_running(r) || r->next >= r->end) {
 			spin_unlock(&r->lock);
 			return false;
+		}
+		run = r->end - r->next;
+		if (w->action->run)
+			run = min(run, w->action->run(ic, r->next, &skip));
+		if (skip) {
+			r->next += run;
+			find_low(r);
+			if (w->action->skipped)
+				w->action->skipped(ic);
+			spin_unlock(&r->lock);
+			cond_resched();
+			continue;
 		}
 		if (w->action->save_due && w->action->save_due(ic)) {
 			spin_unlock(&r->lock);
@@ -283,7 +308,7 @@ static bool take_chunk(struct integrity_pass_worker *w)
 			 * contiguous only within one.
 			 */
 			sectors = min(sectors, integrity_area_remaining(&ic->layout, r->next));
-			sectors = min(sectors, r->end - r->next);
+			sectors = min(sectors, run);
 			w->start = r->next;
 			w->sectors = sectors;
 			w->bad = 0;
@@ -307,7 +332,6 @@ static bool take_chunk(struct integrity_pass_worker *w)
 static void give_back_chunk(struct integrity_pass_worker *w, bool done)
 {
 	struct integrity_recalc *r = &w->ic->recalc;
-	u64 low;
 
 	if (done)
 		trace_dm_integrity_pass_chunk(w);
@@ -317,11 +341,7 @@ static void give_back_chunk(struct integrity_pass_worker *w, bool done)
 		count_work(r, w->sectors);
 	else
 		r->unfinished = min(r->unfinished, w->start);
-	low = r->next;
-	if (!list_empty(&r->in_flight))
-		low = list_first_entry(&r->in_flight, struct integrity_pass_worker, in_flight)
-			      ->start;
-	r->low = min(low, r->unfinished);
+	find_low(r);
 	if (w->action->given_back)
 		w->action->given_back(w, done);
 	spin_unlock(&r->lock);

@@ -93,6 +93,10 @@ static inline int ilog2(u64 n)
 	return n ? 63 - __builtin_clzll(n) : -1;
 }
 
+#define hweight64(x)		((u32)__builtin_popcountll(x))
+/* Not of 0. */
+#define __ffs64(x)		((u32)__builtin_ctzll(x))
+
 #ifdef UNIT_FREESTANDING
 u64 div64_u64_rem(u64 dividend, u64 divisor, u64 *remainder);
 #else

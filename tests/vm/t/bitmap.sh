@@ -1,0 +1,286 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0-only
+# Mode B: a region's bit is on the disk before its data or tags are, and stays while it is written to; it
+# is cleared after bitmap_flush_interval, with no other I/O held up and data and tags on the disk; first
+# writes to many regions share writes of the bitmap; a clean end leaves an empty journal. After a crash
+# only dirty regions are made again, damage elsewhere is still found, and a recovery that is interrupted
+# by a clean end goes on where it is needed, also under in-tree.
+# kernels: 6.1 6.12 debug
+# timeout: 240
+
+. "$DMI_TOP/tests/vm/lib.sh"
+PYTHONPATH=$DMI_TOP/tests/vm exec /usr/bin/python3 - << 'END'
+import json
+import threading
+
+from volume import *
+
+MIB = 4
+REGION = 64             # sectors
+NEVER = "bitmap_flush_interval:3600000"
+COMMON = f"internal_hash:crc32c block_size:4096 sectors_per_bit:{REGION} journal_sectors:800"
+disks = ramdisks(MIB, 4)
+LAYOUTS = {"meta": disks[1], "interleaved": None}
+
+
+def volume(layout, copied=False, options=COMMON):
+    data, meta = disks[2:] if copied else disks[:2]
+    if layout == "interleaved":
+        options += " interleave_sectors:512 fix_padding"
+    return Volume(data, options, meta if layout == "meta" else None, mode="B")
+
+
+def fresh(layout, options=COMMON):
+    for d in disks:
+        clear(d, MIB << 20)
+    v = volume(layout, options=options).format()
+    with v.open(mode="D") as dev:
+        write_all(dev.path, 1, v.block_size)
+    return v
+
+
+def crash(v, layout, options=COMMON):
+    """The disks as they are now, on the others."""
+    c = volume(layout, True, options)
+    for a, b in zip(v.disks, c.disks):
+        copy(a, b)
+    return c
+
+
+def dirty(v):
+    """Regions whose bit is 1 on the disk; None without a bitmap."""
+    sb = v.sb
+    if not sb.flags & DIRTY:
+        return None
+    expect_eq(8 << sb.log2_bitmap, REGION, "granularity in the superblock")
+    count = -(-sb.provided // REGION)
+    raw = peek(v.sb_dev, 4096, -(-count // 8))
+    return {n for n in range(count) if raw[n >> 3] >> (n & 7) & 1}
+
+
+def put(dev, region, byte=7, offset=4096):
+    write_at(dev.path, region * REGION * SECTOR + offset, bytes([byte]) * 4096)
+
+
+def bad_blocks(v):
+    status, text = oracle("check", *v.oracle_args(), "--json", "--limit", "0")
+    return sorted({s // REGION for s in json.loads(text)["bad_sectors"]})
+
+
+def damage(v, region):
+    status, text = oracle("corrupt", v.data, *v.oracle_args()[1:], "data", str(region * REGION + 24))
+    if status:
+        fail(f"oracle corrupt: {text}")
+
+
+def bits(layout):
+    v = fresh(layout)
+    journal = v.head()[4096:]
+    dev = v.open(NEVER)
+    expect_match(dev.table(), f" sectors_per_bit:{REGION} bitmap_flush_interval:3600000", "table")
+    expect_eq((v.sb.flags & DIRTY, dirty(v)), (DIRTY, set()), f"{layout}: flag and bits before a write")
+    expect_eq(v.sb.version, 3 if layout == "meta" else 4, "version")
+    wrote = set()
+    rng = random.Random(layout)
+    for region in rng.sample(range(v.sb.provided // REGION), 20):
+        put(dev, region)
+        wrote.add(region)
+        expect_eq(dirty(v), wrote, f"{layout}: dirty regions")
+    with direct(dev.path, os.O_RDWR) as (fd, _):
+        os.fsync(fd)
+    expect_eq(dirty(v), wrote, f"{layout}: a flush of the user clears nothing")
+    # Reads leave no trace, and what lies over a border dirties both sides.
+    read_at(dev.path, 0, 1 << 20)
+    write_at(dev.path, 50 * REGION * SECTOR - 4096, bytes(8192))
+    wrote |= {49, 50}
+    expect_eq(dirty(v), wrote, f"{layout}: dirty regions after a read and a write over a border")
+    # Suspended it is clean, and resumed it goes on.
+    dev.suspend()
+    expect_eq((v.sb.flags & DIRTY, v.head()[4096:] == journal), (0, True), f"{layout}: suspended: flag, empty journal")
+    v.check()
+    dev.resume()
+    expect_eq(dirty(v), set(), f"{layout}: resumed")
+    put(dev, 3)
+    expect_eq(dirty(v), {3}, f"{layout}: dirty regions after a resume")
+    dev.remove()
+    expect_eq((v.sb.flags & (DIRTY | RECALC), v.head()[4096:] == journal), (0, True), f"{layout}: removed")
+    v.check()
+
+
+def flush(layout):
+    v = fresh(layout)
+    with v.open("bitmap_flush_interval:300 commit_time:3600000") as dev:
+        stop, worst, count = threading.Event(), [0], [0]
+
+        def keep_writing():
+            while not stop.is_set():
+                began = time.monotonic()
+                put(dev, 9, count[0] & 255)
+                worst[0] = max(worst[0], time.monotonic() - began)
+                count[0] += 1
+
+        thread = threading.Thread(target=keep_writing)
+        thread.start()
+        put(dev, 2)
+        put(dev, 30)
+        wait_for("some writes", lambda: count[0] > 10)
+        wait_for(f"{layout}: idle regions are cleared", lambda: dirty(v) == {9}, 20)
+        # Without a flush of ours: data and tags were stable before.
+        c = crash(v, layout)
+        time.sleep(1)
+        expect_eq(dirty(v), {9}, f"{layout}: a region that is written to all the time")
+        stop.set()
+        thread.join()
+        # Not before: the oracle closes what was opened while it ran.
+        status, text = oracle("check", *c.oracle_args(), "--ignore-dirty")
+        if status:
+            fail(f"{layout}: cleared regions: {text}")
+        wait_for(f"{layout}: the last region is cleared", lambda: dirty(v) == set(), 20)
+        c = crash(v, layout)
+        with c.open(name="c") as copied:
+            expect_eq((copied.field(2), copied.field(3)), ("-", "idle"), "after a crash with nothing dirty")
+    v.check()
+    return count[0], worst[0]
+
+
+def batches():
+    v = fresh("meta")
+    run("modprobe", "dm-delay")
+    meta = v.meta
+    slow = Device("slow").create(size_of(meta) // SECTOR, f"delay {meta} 0 0 {meta} 0 40")
+    v.meta = slow.path
+    with v.open(NEVER) as dev, ThreadPoolExecutor(16) as pool:
+        before = written("/dev/mapper/slow")[0]
+        list(pool.map(lambda region: put(dev, region), range(96)))
+        v.meta = meta
+        expect_eq(dirty(v), set(range(96)), "dirty regions of many writers")
+        writes = written("/dev/mapper/slow")[0] - before
+    slow.remove()
+    v.check()
+    if writes > 40:
+        fail(f"{writes} writes to the metadata device for 96 regions by 16 writers")
+    return writes
+
+
+def recovery(layout):
+    v = fresh(layout)
+    dev = v.open(NEVER)
+    for region in (3, 17, 40):
+        put(dev, region)
+    c = crash(v, layout)
+    dev.remove()
+    P = c.sb.provided
+    for region in (1, 3, 20, 33, 60):
+        damage(c, region)
+    images = [contents(d) for d in c.disks]
+
+    # Frozen, and closed: nothing is made, nothing forgotten, nothing else is made in its place.
+    with c.open("no_recalculate") as dev:
+        expect_eq(dev.status().split()[2:4], ["0", "frozen"], f"{layout}: before recovery")
+        at = lambda region: (region * REGION + 24) * SECTOR
+        read_at(dev.path, at(3), 4096)
+        for region in (1, 20, 33, 60):
+            expect_refused(errno.EILSEQ, f"{layout}: damage in a clean region", read_at, dev.path, at(region), 4096)
+        read_at(dev.path, 2 * REGION * SECTOR, 18 * REGION * SECTOR)
+        put(dev, 50)
+    expect_eq((c.sb.flags & (DIRTY | RECALC), dirty(c)), (DIRTY | RECALC, {3, 17, 40}), f"{layout}: closed before recovery")
+    expect_eq(bad_blocks(c), [], "below the position")
+    kept = [contents(d) for d in c.disks]
+
+    # In the middle: what is done is done.
+    with c.open("no_recalculate") as dev:
+        dev.message("speed_max 16")
+        dev.message("speed_min 16")
+        dev.message("recalculate")
+        wait_for("half of the recovery", lambda: int(dev.field(2)) > 4 * REGION)
+    left = dirty(c)
+    if not left or not left < {3, 17, 40}:
+        fail(f"{layout}: left after a part of the recovery: {left}")
+
+    # In-tree leaves out clean regions only before the first and behind the last dirty one of a chunk.
+    for module, bad in (("ours", [1, 20, 33, 60]), ("intree", [1, 60])):
+        for what, start in (("after a crash", images), ("after a clean end", kept)):
+            load(module)
+            for d, image in zip(c.disks, start):
+                poke(d, 0, image)
+            with c.open() as dev:
+                wait_for(f"{layout}: {module}: recovery {what}", lambda: dev.field(2) == str(P))
+                if module == "ours":
+                    wait_for("idle", lambda: dev.field(3) == "idle")
+                read_at(dev.path, at(3), 4096)
+                for region in bad:
+                    expect_refused(errno.EILSEQ, f"{layout}: {module} {what}: damage in a clean region", read_at,
+                                   dev.path, at(region), 4096)
+            expect_eq((c.sb.flags & (DIRTY | RECALC), c.sb.recalc_sector), (RECALC, P), f"{layout}: {module} {what}: closed")
+            found = bad_blocks(c)
+            if not set(bad) <= set(found) <= {1, 20, 33, 60}:
+                fail(f"{layout}: {module} {what}: bad regions: {found}, expected {bad}")
+    load("ours")
+
+
+def messages():
+    """Passes that a message starts, and one given up."""
+    v = fresh("meta")
+    dev = v.open(NEVER)
+    dev.message("speed_max 16")
+    dev.message("speed_min 16")
+    dev.message("reset_recalculate")
+    everything = set(range(-(-v.sb.provided // REGION)))
+    expect_eq(dirty(v), everything, "dirty regions with a pass over all")
+    c = crash(v, "meta")
+    with c.open("no_recalculate", name="c") as copied:
+        expect_eq(copied.status().split()[2:4], ["0", "frozen"], "a crash right after the begin of a pass")
+    dev.message("cancel_recalculate")
+    expect_eq(v.sb.flags & RECALC, 0, "flag after cancel_recalculate")
+    dev.remove()
+    expect_eq(v.sb.flags & DIRTY, 0, "flag after the end")
+    # A pass from the begin is no recovery: the position alone says where it stands.
+    with v.open(f"recalculate no_recalculate {NEVER}") as dev:
+        expect_eq(dirty(v), everything, "dirty regions with all to be made")
+        dev.message("speed_max 64")
+        dev.message("speed_min 64")
+        dev.message("idle")
+        wait_for("some of it", lambda: int(dev.field(2)) > 4 * REGION)
+        put(dev, 100)
+    position = v.sb.recalc_sector
+    expect_eq((v.sb.flags & (DIRTY | RECALC), 0 < position < v.sb.provided), (RECALC, True), "closed within a pass")
+    with v.open() as dev:
+        wait_for("the rest", lambda: dev.field(2) == str(v.sb.provided) and dev.field(3) == "idle")
+    v.check()
+
+
+def keyed():
+    """Recovery works with a key as well; what the table asks for is refused as ever."""
+    options = COMMON.replace("crc32c", f"hmac(sha256):{KEY}")
+    v = fresh("meta", options)
+    with v.open(NEVER) as dev:
+        put(dev, 5)
+        c = crash(v, "meta", options)
+    damage(c, 5)
+    for _ in range(2):
+        with c.open(name="c") as dev:
+            wait_for("recovery", lambda: dev.field(2) == str(c.sb.provided) and dev.field(3) == "idle")
+            read_at(dev.path, 5 * REGION * SECTOR, REGION * SECTOR)
+    c.check()
+    expect_refused(errno.EOPNOTSUPP, "a keyed recalculation", c.open, "reset_recalculate")
+
+
+def refused():
+    v = fresh("meta")
+    log.mark()
+    expect_refused(errno.EINVAL, "B with journal_crypt", v.open, f"journal_crypt:ctr(aes):{KEY}")
+    log.expect("mode B cannot have option 'journal_crypt'")
+
+
+pathlib.Path("/sys/kernel/rcu_expedited").write_text("1\n")
+load("ours")
+for name in LAYOUTS:
+    bits(name)
+    recovery(name)
+    number, longest = flush(name)
+    say(f"{name}: {number} writes beside the flushes, the longest took {longest * 1000:.0f} ms")
+say(f"{batches()} writes to the metadata device for 96 regions by 16 writers")
+messages()
+keyed()
+refused()
+END
