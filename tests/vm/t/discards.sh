@@ -15,7 +15,7 @@ import json
 
 from volume import *
 
-MIB = 4
+MIB = 1
 run("modprobe", "null_blk", "nr_devices=3", "gb=2", "memory_backed=1", "discard=1", "bs=512", "queue_mode=2")
 DATA = Device("data").create(MIB << 11, "linear /dev/nullb0 0").path
 META = Device("meta").create(MIB << 11, "linear /dev/nullb1 0").path
@@ -36,16 +36,16 @@ def sync(dev):
 
 
 def volume(layout, bs, h, mode):
-    options = f"internal_hash:{h} block_size:{bs} journal_sectors:800"
+    options = f"internal_hash:{h} block_size:{bs} journal_sectors:400"
     if layout == "interleaved":
-        options += " interleave_sectors:512 fix_padding"
+        options += " interleave_sectors:256 fix_padding"
     return Volume(DATA, options, META if layout == "meta" else None, mode=mode)
 
 
 def ranges(rng, blocks, count):
     found = []
     for _ in range(count):
-        length = rng.choice((1, 1, 2, 7, 50, 300))
+        length = rng.choice((1, 1, 2, 7, 30, 60))
         first = rng.randrange(blocks - length)
         found.append((first, length))
     return found
@@ -110,6 +110,7 @@ def scenario(v, word, seed, module):
     return [contents(d) for d in v.disks]
 
 
+pathlib.Path("/sys/kernel/rcu_expedited").write_text("1\n")
 cases = compared = 0
 for module in ("ours", "intree"):
     load(module)
@@ -119,6 +120,8 @@ for module in ("ours", "intree"):
             for bs, h, word in ((512, "crc32c", "allow_discards"), (4096, "sha256", "allow_discards"),
                                 (4096, KEYED_HASH, "allow_discards_keyed")):
                 if module == "intree" and "keyed" in word and KERNEL == "6.1":
+                    continue
+                if layout == "interleaved" and h != "crc32c":
                     continue
                 v = volume(layout, bs, h, mode)
                 key = layout, mode, bs, word
@@ -175,7 +178,7 @@ with v.open("allow_discards") as dev, ThreadPoolExecutor(8) as pool:
             discard(dev.path, at * 4096, min(32, blocks - at) * 4096)
 
     discard(dev.path, 0, blocks * 4096)
-    list(pool.map(one, range(1500)))
+    list(pool.map(one, range(600)))
     text = contents(dev.path)
     for at in range(0, len(text), 4096):
         if text[at:at + 4096] != bytes([text[at]]) * 4096:
@@ -188,11 +191,12 @@ expect_eq(status, 0, f"oracle check: {text}")
 Device("meta").remove()
 Device("data").remove()
 times = {}
+BIG = Device("big").create(1 << 20, "linear /dev/nullb2 0").path
 for module in ("ours", "intree"):
     load(module)
     for mode in "DBJ":
-        v = Volume("/dev/nullb2", "internal_hash:crc32c block_size:4096 fix_padding", mode=mode)
-        clear("/dev/nullb2", 4096)
+        v = Volume(BIG, "internal_hash:crc32c block_size:4096 fix_padding", mode=mode)
+        clear(BIG, 4096)
         v.format()
         # Tags are there before it begins, so that both have something to change.
         with v.open("allow_discards") as dev:
@@ -200,7 +204,8 @@ for module in ("ours", "intree"):
             began = time.monotonic()
             discard(dev.path, 0, size)
             times[module, mode] = time.monotonic() - began
-        run("blkdiscard", "/dev/nullb2")
+        run("blkdiscard", BIG)
 for mode in "DBJ":
     say(f"mode {mode}: discard of {size >> 20} MiB: {times['ours', mode]:.2f} s, in-tree {times['intree', mode]:.2f} s")
+Device("big").remove()
 END

@@ -2,9 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # integritysetup works with ours as with the kernel's own target: format with and
 # without --no-wipe, open, status, dump, close, --integrity-recalculate, --data-device,
-# --integrity-recalculate-reset, keys; a volume formatted under either opens under the
-# other. What the target does not claim to do - its version is 1.2 - the tool itself
-# refuses, as it does bitmap mode, and mode J for an existing volume is refused by ours.
+# --integrity-recalculate-reset, keys, modes D, B and J; a volume formatted under either
+# opens under the other.
 # kernels: 6.12
 # timeout: 420
 
@@ -108,13 +107,18 @@ pass_ends()
 tool("close", "i")
 B.check()
 
-# --- what is not there yet is refused ---
+# --- in mode B, and in mode J, which it takes by itself ---
 
-text = tool_fails("bitmap", "open", "-B", "--integrity", "crc32c", a, "i")
-expect_match(text, "bitmap mode is not supported", "--integrity-bitmap-mode")
-log.mark()
-tool_fails("journal", "open", "--integrity", "crc32c", a, "i")
-log.expect("mode J is not supported by this version but to format: load with mode D")
+for letter, words in (("B", ["-B", "--bitmap-sectors-per-bit", 1024, "--bitmap-flush-time", 5000]), ("J", [])):
+    tool("open", *words, "--integrity", "crc32c", a, "i")
+    expect_match(Device("i").table(), rf"^\S+ 0 4 {letter} ", "table")
+    if letter == "B":
+        expect_match(Device("i").table(), r" sectors_per_bit:1024 bitmap_flush_interval:5000 ", "table")
+    read_all("/dev/mapper/i", 1, 4096)
+    write_all("/dev/mapper/i", 1, 4096)
+    tool("close", "i")
+    A.check()
+
 # --- wrong algorithm, key, device ---
 
 tool_fails("no volume", "open", "-D", "--integrity", "crc32c", f, "i")

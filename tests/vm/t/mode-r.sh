@@ -4,7 +4,7 @@
 # or unreadable (the table says what it said), with wrong tags, a dirty bitmap, a journal that is dirty or
 # garbage, a recalculation half way, a wrong MAC. The disks accept no write while it does, and there is none.
 # kernels: 6.1 6.12 debug
-# timeout: 120
+# timeout: 240
 
 . "$DMI_TOP/tests/vm/lib.sh"
 PYTHONPATH=$DMI_TOP/tests/vm exec /usr/bin/python3 - << 'END'
