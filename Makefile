@@ -5,6 +5,10 @@
 #	make KDIR=tree		... for a kernel's build tree
 #	make install		into /lib/modules/KVER/updates, where modprobe prefers it
 #				(DESTDIR and INSTALL_MOD_PATH are honoured); uninstall undoes it
+#	make tools		integrityctl, in build/tools
+#	make install-tools	it and what belongs to it, below PREFIX (/usr/local)
+#	make install-dkms	the module's source, for dkms to build
+#	make deb		Debian packages of both, in build/deb
 #	make setup		prepares a Debian 12 machine for all that follows
 #	make lab		dm_integrity.ko for each kernel of the guest lab
 #	make check		everything that must pass; check-long: with the long tests
@@ -35,7 +39,7 @@ SOURCES := $(wildcard *.c *.h Kbuild) \
 	$(shell find compat -type f ! -name '*.o' ! -name '.*' ! -name '*.mod*' ! -name '*generated*' 2>/dev/null)
 SOURCES := $(filter-out %.mod.c,$(SOURCES))
 
-.PHONY: all module install uninstall setup lab $(LAB_KERNELS:%=lab-%) $(LAB_KERNELS:%=ready-%) check check-long \
+.PHONY: all module install uninstall tools install-tools install-dkms deb setup lab $(LAB_KERNELS:%=lab-%) $(LAB_KERNELS:%=ready-%) check check-long \
 	sparse style bench demo clean
 
 all: module
@@ -84,6 +88,49 @@ uninstall:
 	rm -f $(MODULE_DIR)/dm_integrity.ko
 	depmod $(if $(MODULE_ROOT),-b $(MODULE_ROOT)) $(KVER)
 
+# debian/changelog is where the version is.
+VERSION := $(shell sed -n '1s/.*(\(.*\)).*/\1/p' debian/changelog)
+PREFIX ?= /usr/local
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+
+TOOL_CFLAGS := -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -DVERSION='"$(VERSION)"'
+CFLAGS ?= -g -O2
+
+tools: build/tools/integrityctl
+
+build/tools/integrityctl: $(wildcard tools/*.c tools/*.h) debian/changelog
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(TOOL_CFLAGS) $(LDFLAGS) -o $@ $(filter %.c,$^) -ldevmapper
+
+install-tools: tools
+	root="$(DESTDIR)$(PREFIX)"
+	install -D -m 755 build/tools/integrityctl "$$root/sbin/integrityctl"
+	install -D -m 755 packaging/dm-integrity-exporter "$$root/bin/dm-integrity-exporter"
+	install -D -m 644 tools/integrityctl.8 "$$root/share/man/man8/integrityctl.8"
+	install -D -m 644 tools/integrityctl.bash "$$root/share/bash-completion/completions/integrityctl"
+	install -D -m 644 tools/integrityctl.schema.json "$$root/share/integrityctl/integrityctl.schema.json"
+	for unit in packaging/*.service packaging/*.timer; do
+		install -D -m 644 "$$unit" "$(DESTDIR)$(UNITDIR)/$${unit##*/}"
+		sed -i -e 's,/usr/sbin/,$(PREFIX)/sbin/,' -e 's,/usr/bin/,$(PREFIX)/bin/,' "$(DESTDIR)$(UNITDIR)/$${unit##*/}"
+	done
+
+DKMS_DIR = $(DESTDIR)/usr/src/dm-integrity-$(VERSION)
+
+install-dkms:
+	for f in $(SOURCES) COPYING; do
+		install -D -m 644 "$$f" "$(DKMS_DIR)/$$f"
+	done
+	sed 's/#MODULE_VERSION#/$(VERSION)/' packaging/dkms.conf > $(DKMS_DIR)/dkms.conf
+	install -D -m 644 packaging/depmod.conf $(DESTDIR)/lib/depmod.d/dm-integrity.conf
+
+# In a copy, since dpkg-buildpackage leaves its results beside the tree.
+deb:
+	rm -rf build/deb
+	mkdir -p build/deb/dm-integrity
+	tar -c --exclude=./build --exclude=./.git --exclude='*.pyc' . | tar -x -C build/deb/dm-integrity
+	cd build/deb/dm-integrity
+	dpkg-buildpackage -us -uc
+
 setup:
 	@tests/setup.sh
 
@@ -114,16 +161,21 @@ sparse:
 # - LONG_LINE_STRING: a sentence that a user reads is not split, so that it can be found.
 CHECKPATCH = $(LAB)/kernels/debug/build/scripts/checkpatch.pl
 CHECKPATCH_IGNORE = LONG_LINE_STRING
-SCRIPTS = .ci/run tests/demo/run tests/demo/guest tests/setup.sh tests/vm/lab.sh tests/vm/lib.sh tests/vm/agent tests/vm/guest-init tests/vm/init
+# Userspace: it has to define the kernel's macros for attributes, and a signal handler has its volatile flag; PRIu64 is C's.
+TOOL_IGNORE = PREFER_DEFINED_ATTRIBUTE_MACRO VOLATILE CAMELCASE
+TOOL_SOURCES := $(wildcard tools/*.c tools/*.h)
+SCRIPTS = .ci/run tests/demo/run tests/demo/guest tests/setup.sh tests/vm/lab.sh tests/vm/lib.sh tests/vm/agent tests/vm/guest-init tests/vm/init tools/integrityctl.bash
 
 style:
 	@mkdir -p build
 	status=0
 	$(CHECKPATCH) --strict --no-tree --terse --quiet --show-types \
 		$(addprefix --ignore ,$(CHECKPATCH_IGNORE)) -f $(filter %.c %.h,$(SOURCES)) > build/style.log 2>&1 || status=1
+	$(CHECKPATCH) --strict --no-tree --terse --quiet --show-types \
+		$(addprefix --ignore ,$(CHECKPATCH_IGNORE) $(TOOL_IGNORE)) -f $(TOOL_SOURCES) >> build/style.log 2>&1 || status=1
 	sed '/^total: /d' build/style.log
 	shellcheck -x $(SCRIPTS) $(wildcard tests/vm/t/*.sh) || status=1
-	[ "$$status" -ne 0 ] || echo "style: nothing to say on $(words $(filter %.c %.h,$(SOURCES))) files"
+	[ "$$status" -ne 0 ] || echo "style: nothing to say on $(words $(filter %.c %.h,$(SOURCES)) $(TOOL_SOURCES)) files"
 	exit "$$status"
 
 check: setup

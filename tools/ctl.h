@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * integrityctl: what its files share.
+ *
+ *	integrityctl.c	commands and their options
+ *	device.c	device-mapper and the kernel's log; the only file that calls libdevmapper
+ *	show.c		a device as text and as JSON
+ *	watch.c		following passes to their end
+ *	json.c		writing JSON
+ *	parse.c		words of the kernel and of the command line
+ */
+#ifndef INTEGRITYCTL_CTL_H
+#define INTEGRITYCTL_CTL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#define __printf(a, b)		__attribute__((__format__(__printf__, a, b)))
+#define ARRAY_SIZE(a)		(sizeof(a) / sizeof((a)[0]))
+
+#include "json.h"
+#include "parse.h"
+
+/* Exit statuses; integrityctl(8) lists them. */
+enum {
+	EXIT_OK = 0,
+	EXIT_ERROR = 1,		/* the kernel refused, or could not be asked */
+	EXIT_USAGE = 2,
+	EXIT_NO_DEVICE = 3,	/* none of that name, or none with an integrity target */
+	EXIT_UNSUPPORTED = 4,	/* the target that is loaded cannot do that */
+	EXIT_BAD_BLOCKS = 5,	/* the pass ended, or the list is told, with bad blocks */
+	EXIT_FAILED = 6,	/* the pass or the device failed */
+	EXIT_STOPPED = 7,	/* the pass is paused or was ended before its end */
+};
+
+/* --- device.c --- */
+
+struct device {
+	char name[256];
+	char uuid[256];
+	unsigned int major;
+	unsigned int minor;
+	bool suspended;
+	bool read_only;
+	unsigned int version[3];	/* of the target; 0.0.0 when not known */
+	uint64_t length;		/* sectors of the mapped device */
+	struct status status;
+	struct table table;
+};
+
+/* No device of that name. */
+#define ENODEVICE	ENXIO
+/* There is one, but its target is another one, or it has none. */
+#define ENOTINTEGRITY	EMEDIUMTYPE
+
+/**
+ * device_get - look at one device
+ * @name: name, path, or MAJOR:MINOR
+ * @d: receives what is found
+ *
+ * Return: 0, -ENODEVICE, -ENOTINTEGRITY, -EBADMSG when what the kernel says makes no sense, or
+ * another error.
+ */
+int device_get(const char *name, struct device *d);
+
+/* Look at a device again, by its name in @d. Returns as device_get(); @d is as it was on error. */
+int device_refresh(struct device *d);
+
+/*
+ * All devices with an integrity target, sorted by name. Return 0 or an error; @list is to be
+ * freed.
+ */
+int device_list(struct device **list, size_t *count);
+
+/**
+ * device_message - send a message
+ * @d: device
+ * @text: message
+ * @reply: receives what the target answered, to be freed, or NULL; may be NULL itself
+ * @reason: receives, when it is refused, what the kernel's log says about that, or ""
+ * @size: bytes at @reason
+ *
+ * Return: 0 or an error.
+ */
+int device_message(const struct device *d, const char *text, char **reply, char *reason,
+		   size_t size);
+
+/* A sentence on an error of the functions above. */
+const char *device_error(int error);
+
+/* --- show.c --- */
+
+/* Does the target tell and take more than that of the Linux tree. */
+bool device_has_control(const struct device *d);
+
+/* What the device does: as told, or as far as the three fields of the in-tree target show it. */
+enum state device_state(const struct device *d);
+
+/* The word for it. */
+const char *device_state_word(const struct device *d);
+
+/*
+ * Is the pass that runs, is paused or failed a check. A paused one is a check when its numbers are
+ * not those of the recalculation. One that has come to its end may leave a recalculation paused.
+ */
+bool device_is_check(const struct device *d);
+
+/* The pass in sectors, false when there is none. */
+bool device_pass(const struct device *d, uint64_t *done, uint64_t *total);
+
+/* Percent with one decimal, rounded down: 100 means all. */
+double percent(uint64_t done, uint64_t total);
+
+/* A size of so many sectors, for people. */
+const char *size_text(uint64_t sectors, char *buf, size_t size);
+
+void show_list(const struct device *list, size_t count);
+void show_status(const struct device *d);
+
+/* The device as a member @key of the object that is open, or an element of the array. */
+void json_device(struct json *j, const char *key, const struct device *d);
+
+/* --- watch.c --- */
+
+struct watch_options {
+	bool json;
+	double interval;	/* seconds between two lines or pictures; 0 for the default */
+	bool pause_on_signal;	/* a check is paused when we are told to end */
+};
+
+/* Follow the devices to the end of their passes. Returns the exit status. */
+int watch(struct device *list, size_t count, const struct watch_options *opt);
+
+#endif

@@ -1,0 +1,710 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * integrityctl - shows and controls devices with the device-mapper target integrity.
+ *
+ * A reader of the status and sender of messages (Documentation/status-and-messages.rst): what it
+ * knows it asks the kernel, and what it does the kernel does. integrityctl(8) is the reference.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ctl.h"
+
+#ifndef VERSION
+#define VERSION "unknown"
+#endif
+
+enum {
+	OPT_JSON	= 1 << 0,
+	OPT_START	= 1 << 1,
+	OPT_LENGTH	= 1 << 2,
+	OPT_WAIT	= 1 << 3,
+	OPT_MIN		= 1 << 4,
+	OPT_MAX		= 1 << 5,
+	OPT_INTERVAL	= 1 << 6,
+	OPT_PAUSE	= 1 << 7,
+};
+
+#define OPT_WAITING	(OPT_WAIT | OPT_INTERVAL)
+
+/* One run of the program. */
+struct run {
+	const struct command *command;
+	unsigned int given;	/* options */
+	uint64_t start;		/* sectors */
+	uint64_t length;
+	uint64_t min;		/* KiB/s */
+	uint64_t max;
+	double interval;
+	char **names;		/* of devices */
+	int nr_names;
+	struct device d;	/* of commands for one device */
+};
+
+struct command {
+	const char *name;
+	int devices;		/* 0, 1, or -1 for any number */
+	unsigned int options;	/* besides OPT_JSON */
+	int (*run)(struct run *run);
+	const char *args;
+	const char *help;
+};
+
+/* --- answers --- */
+
+/* An error to the user, and as JSON when that was asked for. Returns @status. */
+static __printf(4, 5)
+int complain(const struct run *run, int status, const char *kernel, const char *fmt, ...)
+{
+	struct json j = { .file = stdout };
+	char text[1000];
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	fprintf(stderr, "integrityctl: %s%s%s\n", text, kernel && *kernel ? ": " : "",
+		kernel ? kernel : "");
+	if (!(run->given & OPT_JSON))
+		return status;
+	json_object(&j, NULL);
+	json_number(&j, "version", 1);
+	json_string(&j, "command", run->command->name);
+	json_object(&j, "error");
+	json_number(&j, "exit_status", status);
+	json_string(&j, "message", text);
+	json_string(&j, "kernel", kernel && *kernel ? kernel : NULL);
+	json_end_object(&j);
+	json_end_object(&j);
+	putchar('\n');
+	return status;
+}
+
+static int complain_device(const struct run *run, const char *name, int error)
+{
+	int status = error == -ENODEVICE || error == -ENOTINTEGRITY ? EXIT_NO_DEVICE : EXIT_ERROR;
+
+	return complain(run, status, NULL, "%s: %s", name, device_error(error));
+}
+
+static void begin_json(const struct run *run, struct json *j)
+{
+	*j = (struct json) { .file = stdout };
+	json_object(j, NULL);
+	json_number(j, "version", 1);
+	json_string(j, "command", run->command->name);
+}
+
+static void end_json(struct json *j)
+{
+	json_end_object(j);
+	putchar('\n');
+}
+
+/* Something worth to know that is no error; JSON shows it in the state of the device. */
+static void remark(const struct run *run, const char *text)
+{
+	if (!(run->given & OPT_JSON))
+		fprintf(stderr, "integrityctl: %s: %s\n", run->d.name, text);
+}
+
+/* --- what all commands do --- */
+
+/* Finds the device that the command is for. */
+static int get_device(struct run *run)
+{
+	int r = device_get(run->names[0], &run->d);
+
+	return r ? complain_device(run, run->names[0], r) : EXIT_OK;
+}
+
+/* The target of the Linux tree takes no messages: says so, and what can be done instead. */
+static int need_control(const struct run *run, const char *instead)
+{
+	const unsigned int *v = run->d.version;
+
+	if (device_has_control(&run->d))
+		return EXIT_OK;
+	return complain(run, EXIT_UNSUPPORTED, NULL,
+			"%s: the target in use (the kernel's own, version %u.%u.%u) takes no messages, so it has no '%s'%s%s",
+			run->d.name, v[0], v[1], v[2], run->command->name, instead ? "; " : "",
+			instead ? instead : "");
+}
+
+/* Sends a message, or says why the kernel refused it. */
+static int send(const struct run *run, const char *text, char **reply)
+{
+	char reason[512];
+	bool unknown;
+	int r;
+
+	r = device_message(&run->d, text, reply, reason, sizeof(reason));
+	if (!r)
+		return EXIT_OK;
+	if (r == -ENODEVICE)
+		return complain_device(run, run->d.name, r);
+	/* A word alone can only be refused as such. */
+	unknown = r == -EINVAL && (!strncmp(reason, "unknown message", 15) ||
+				   (!*reason && !strchr(text, ' ')));
+	if (unknown)
+		return complain(run, EXIT_UNSUPPORTED, reason,
+				"%s: the module that is loaded does not know '%s'", run->d.name,
+				text);
+	return complain(run, EXIT_ERROR, reason, "%s: the kernel refused '%s': %s", run->d.name,
+			text, device_error(r));
+}
+
+/* The end of a command that has done its work: waits, or shows what there is now. */
+static int finish(struct run *run)
+{
+	struct watch_options opt = {
+		.json = run->given & OPT_JSON,
+		.interval = run->interval,
+		.pause_on_signal = run->given & OPT_PAUSE,
+	};
+	struct json j;
+	int r;
+
+	if (run->given & OPT_WAIT)
+		return watch(&run->d, 1, &opt);
+	if (!(run->given & OPT_JSON))
+		return EXIT_OK;
+	r = device_refresh(&run->d);
+	if (r)
+		return complain_device(run, run->d.name, r);
+	begin_json(run, &j);
+	json_device(&j, "device", &run->d);
+	end_json(&j);
+	return EXIT_OK;
+}
+
+static int send_and_finish(struct run *run, const char *text)
+{
+	int status = send(run, text, NULL);
+
+	return status ? status : finish(run);
+}
+
+/* --- looking --- */
+
+static int run_list(struct run *run)
+{
+	struct device *list;
+	struct json j;
+	size_t count, i;
+	int r;
+
+	r = device_list(&list, &count);
+	if (r)
+		return complain(run, EXIT_ERROR, NULL, "cannot list the devices: %s",
+				device_error(r));
+	if (run->given & OPT_JSON) {
+		begin_json(run, &j);
+		json_array(&j, "devices");
+		for (i = 0; i < count; i++)
+			json_device(&j, NULL, &list[i]);
+		json_end_array(&j);
+		end_json(&j);
+	} else {
+		show_list(list, count);
+	}
+	free(list);
+	return EXIT_OK;
+}
+
+static int run_status(struct run *run)
+{
+	int status = get_device(run);
+
+	if (status)
+		return status;
+	if (run->given & OPT_JSON)
+		return finish(run);
+	show_status(&run->d);
+	return EXIT_OK;
+}
+
+/* Of all devices those with a pass that goes on. */
+static int working_devices(struct device **list, size_t *count)
+{
+	size_t i, n = 0;
+	int r;
+
+	r = device_list(list, count);
+	if (r)
+		return r;
+	for (i = 0; i < *count; i++) {
+		enum state state = device_state(&(*list)[i]);
+
+		if (state == STATE_RECALCULATE || state == STATE_CHECK || state == STATE_SUSPENDED)
+			(*list)[n++] = (*list)[i];
+	}
+	*count = n;
+	return 0;
+}
+
+static int named_devices(struct run *run, struct device **list)
+{
+	int i, r;
+
+	*list = calloc(run->nr_names, sizeof(**list));
+	if (!*list)
+		return complain(run, EXIT_ERROR, NULL, "no memory");
+	for (i = 0; i < run->nr_names; i++) {
+		r = device_get(run->names[i], &(*list)[i]);
+		if (r) {
+			free(*list);
+			return complain_device(run, run->names[i], r);
+		}
+	}
+	return EXIT_OK;
+}
+
+static int run_watch(struct run *run)
+{
+	struct watch_options opt = { .json = run->given & OPT_JSON, .interval = run->interval };
+	struct device *list;
+	size_t count = run->nr_names;
+	int r, status;
+
+	if (count) {
+		status = named_devices(run, &list);
+		if (status)
+			return status;
+	} else {
+		r = working_devices(&list, &count);
+		if (r)
+			return complain(run, EXIT_ERROR, NULL, "cannot list the devices: %s",
+					device_error(r));
+		if (!count && !opt.json)
+			fprintf(stderr, "integrityctl: no device has a pass that goes on\n");
+	}
+	status = watch(list, count, &opt);
+	free(list);
+	return status;
+}
+
+static int run_bad_blocks(struct run *run)
+{
+	struct ranges ranges;
+	char *reply = NULL;
+	struct json j;
+	int r, status;
+	size_t i;
+
+	status = get_device(run);
+	if (!status)
+		status = need_control(run, "the kernel's log has the sectors of failed reads");
+	if (!status)
+		status = send(run, "bad_blocks", &reply);
+	if (status)
+		return status;
+	r = parse_ranges(reply ? reply : "", &ranges);
+	free(reply);
+	if (r)
+		return complain(run, EXIT_ERROR, NULL, "%s: the answer to 'bad_blocks' makes no sense",
+				run->d.name);
+	if (run->given & OPT_JSON) {
+		begin_json(run, &j);
+		json_array(&j, "ranges");
+		for (i = 0; i < ranges.count; i++) {
+			json_object(&j, NULL);
+			json_number(&j, "start_sector", ranges.range[i].start);
+			json_number(&j, "sectors", ranges.range[i].length);
+			json_end_object(&j);
+		}
+		json_end_array(&j);
+		json_bool(&j, "complete", ranges.complete);
+		json_device(&j, "device", &run->d);
+		end_json(&j);
+	} else {
+		for (i = 0; i < ranges.count; i++)
+			printf("%" PRIu64 " %" PRIu64 "\n", ranges.range[i].start,
+			       ranges.range[i].length);
+		if (!ranges.complete)
+			remark(run, "there are more than the kernel could keep");
+	}
+	status = ranges.count || !ranges.complete ? EXIT_BAD_BLOCKS : EXIT_OK;
+	free_ranges(&ranges);
+	return status;
+}
+
+/* --- control --- */
+
+static int run_recalculate(struct run *run)
+{
+	int status = get_device(run);
+
+	if (!status)
+		status = need_control(run, "load its table again with the word 'recalculate'");
+	if (status)
+		return status;
+	if (device_state(&run->d) == STATE_IDLE && run->d.status.have_mark)
+		remark(run, "the recalculation is complete; 'restart' does it again");
+	return send_and_finish(run, "recalculate");
+}
+
+static int run_restart(struct run *run)
+{
+	int status = get_device(run);
+
+	if (!status)
+		status = need_control(run, "load its table again with the word 'reset_recalculate'");
+	return status ? status : send_and_finish(run, "reset_recalculate");
+}
+
+static int run_pause(struct run *run)
+{
+	int status = get_device(run);
+
+	if (!status)
+		status = need_control(run, "'dmsetup suspend' stops it, and all I/O with it");
+	if (status)
+		return status;
+	/* A device frozen with nothing to do would keep the next pass from starting. */
+	if (device_state(&run->d) == STATE_IDLE) {
+		remark(run, "nothing is going on that could be paused");
+		return finish(run);
+	}
+	return send_and_finish(run, "frozen");
+}
+
+static int run_resume(struct run *run)
+{
+	int status = get_device(run);
+
+	if (!status)
+		status = need_control(run, NULL);
+	if (status)
+		return status;
+	switch (device_state(&run->d)) {
+	case STATE_FROZEN:
+		/* 'idle' would end a check. */
+		return send_and_finish(run, device_is_check(&run->d) ? "check" : "idle");
+	case STATE_FAILED:
+		return send_and_finish(run, device_is_check(&run->d) ? "check" : "recalculate");
+	case STATE_IDLE:
+		remark(run, "nothing is paused");
+		return finish(run);
+	default:
+		return finish(run);
+	}
+}
+
+static int run_cancel(struct run *run)
+{
+	const struct status *s = &run->d.status;
+	int status = get_device(run);
+
+	if (!status)
+		status = need_control(run, NULL);
+	if (status)
+		return status;
+	if (device_state(&run->d) == STATE_IDLE) {
+		/* The flag of a complete recalculation stays: a volume that grows needs it. */
+		remark(run, "nothing is going on that could be cancelled");
+		return finish(run);
+	}
+	if (device_is_check(&run->d) || !s->have_mark || s->mark >= s->provided)
+		return send_and_finish(run, "idle");
+	return send_and_finish(run, "cancel_recalculate");
+}
+
+static int run_check(struct run *run)
+{
+	uint64_t provided;
+	char text[64] = "check";
+	int status;
+
+	status = get_device(run);
+	if (!status)
+		status = need_control(run, "reading the device verifies it, too");
+	if (status)
+		return status;
+	if (run->given & (OPT_START | OPT_LENGTH)) {
+		provided = run->d.status.provided;
+		if (run->start >= provided)
+			return complain(run, EXIT_USAGE, NULL, "%s: sector %" PRIu64
+					" is beyond its end at %" PRIu64, run->d.name, run->start,
+					provided);
+		if (!(run->given & OPT_LENGTH))
+			run->length = provided - run->start;
+		snprintf(text, sizeof(text), "check %" PRIu64 " %" PRIu64, run->start,
+			 run->length);
+	}
+	return send_and_finish(run, text);
+}
+
+static int run_speed(struct run *run)
+{
+	char text[64];
+	struct json j;
+	int status;
+
+	status = get_device(run);
+	if (!status)
+		status = need_control(run, NULL);
+	if (!status && run->given & OPT_MIN) {
+		snprintf(text, sizeof(text), "speed_min %" PRIu64, run->min);
+		status = send(run, text, NULL);
+	}
+	if (!status && run->given & OPT_MAX) {
+		snprintf(text, sizeof(text), "speed_max %" PRIu64, run->max);
+		status = send(run, text, NULL);
+	}
+	if (status)
+		return status;
+	if (run->given & OPT_JSON) {
+		begin_json(run, &j);
+		json_object(&j, "set");
+		json_maybe(&j, "min_kib", run->given & OPT_MIN, run->min);
+		json_maybe(&j, "max_kib", run->given & OPT_MAX, run->max);
+		json_end_object(&j);
+		json_device(&j, "device", &run->d);
+		end_json(&j);
+	} else if (!(run->given & (OPT_MIN | OPT_MAX))) {
+		printf("%" PRIu64 " KiB/s\n", run->d.status.rate);
+		remark(run, "this is the rate; the kernel does not tell its limits");
+	}
+	return EXIT_OK;
+}
+
+static int run_reset_mismatches(struct run *run)
+{
+	int status = get_device(run);
+
+	if (!status)
+		status = need_control(run, "loading its table again resets them");
+	return status ? status : send_and_finish(run, "reset_mismatches");
+}
+
+/* --- the command line --- */
+
+static const struct command commands[] = {
+	{ "list", 0, 0, run_list, "", "all integrity devices in a table" },
+	{ "status", 1, 0, run_status, "DEV", "all that is known of one" },
+	{ "watch", -1, OPT_INTERVAL, run_watch, "[DEV...]", "follow passes to their end" },
+	{ "recalculate", 1, OPT_WAITING, run_recalculate, "DEV",
+	  "make the tags, or go on making them" },
+	{ "restart", 1, OPT_WAITING, run_restart, "DEV", "make all tags anew" },
+	{ "pause", 1, 0, run_pause, "DEV", "pause the pass, keeping its position" },
+	{ "resume", 1, OPT_WAITING, run_resume, "DEV", "let a paused or failed pass go on" },
+	{ "cancel", 1, 0, run_cancel, "DEV", "end a check, or give up a recalculation" },
+	{ "check", 1, OPT_START | OPT_LENGTH | OPT_PAUSE | OPT_WAITING, run_check, "DEV",
+	  "compare data with tags, writing nothing" },
+	{ "bad-blocks", 1, 0, run_bad_blocks, "DEV", "sectors that the last check found" },
+	{ "speed", 1, OPT_MIN | OPT_MAX, run_speed, "DEV", "set limits of the pass" },
+	{ "reset-mismatches", 1, 0, run_reset_mismatches, "DEV",
+	  "set the count of mismatches to 0" },
+};
+
+static const struct {
+	struct option option;
+	const char *help;
+} options[] = {
+	{ { "json", no_argument, NULL, OPT_JSON },
+	  "  -j, --json             JSON instead of text" },
+	{ { "start", required_argument, NULL, OPT_START },
+	  "  -s, --start N          check: first sector, or with K, M, G, T" },
+	{ { "length", required_argument, NULL, OPT_LENGTH },
+	  "  -l, --length N         check: how much, likewise" },
+	{ { "wait", no_argument, NULL, OPT_WAIT },
+	  "  -w, --wait             follow the pass to its end" },
+	{ { "interval", required_argument, NULL, OPT_INTERVAL },
+	  "  -i, --interval SECONDS between two lines of watch and --wait" },
+	{ { "pause-on-signal", no_argument, NULL, OPT_PAUSE },
+	  "      --pause-on-signal  check --wait: pause the check when told to end" },
+	{ { "min", required_argument, NULL, OPT_MIN },
+	  "      --min KIB          speed: KiB/s while there is other I/O" },
+	{ { "max", required_argument, NULL, OPT_MAX },
+	  "      --max KIB          speed: KiB/s at most, 0 for no limit" },
+	{ { "help", no_argument, NULL, 'h' }, "  -h, --help" },
+	{ { "version", no_argument, NULL, 'V' }, "  -V, --version" },
+};
+
+#define NR_COMMANDS	ARRAY_SIZE(commands)
+#define NR_OPTIONS	ARRAY_SIZE(options)
+
+static void print_help(void)
+{
+	size_t i;
+
+	printf("usage: integrityctl COMMAND [DEV] [OPTION...]\n\n"
+	       "Shows and controls device-mapper devices with the target integrity. DEV is a name, a\n"
+	       "path, or MAJOR:MINOR.\n\n");
+	for (i = 0; i < NR_COMMANDS; i++)
+		printf("  %-16s %-8s  %s\n", commands[i].name, commands[i].args, commands[i].help);
+	putchar('\n');
+	for (i = 0; i < NR_OPTIONS; i++)
+		printf("%s\n", options[i].help);
+	printf("\nExit status: 0 good; 1 an error; 2 wrong usage; 3 no such device; 4 not possible\n"
+	       "with the target that is loaded; 5 bad blocks; 6 pass or device failed; 7 pass paused or\n"
+	       "ended before its end. See integrityctl(8).\n");
+}
+
+static __printf(1, 2) __attribute__((__noreturn__)) void usage(const char *fmt, ...)
+{
+	va_list args;
+
+	fprintf(stderr, "integrityctl: ");
+	va_start(args, fmt);
+	vfprintf(stderr, fmt, args);
+	va_end(args);
+	fprintf(stderr, "\nTry 'integrityctl --help'.\n");
+	exit(EXIT_USAGE);
+}
+
+static void read_size(const char *name, const char *text, uint64_t *value)
+{
+	if (parse_sectors(text, value))
+		usage("--%s: '%s' is not a number of sectors, nor one with K, M, G or T", name,
+		      text);
+}
+
+static void read_kib(const char *name, const char *text, uint64_t *value)
+{
+	if (parse_number(text, UINT32_MAX, value))
+		usage("--%s: '%s' is not a number of KiB/s from 0 to %" PRIu32, name, text,
+		      UINT32_MAX);
+}
+
+static void read_interval(const char *text, double *value)
+{
+	char *end;
+
+	*value = strtod(text, &end);
+	if (end == text || *end || !(*value >= 0.1 && *value <= 86400))
+		usage("--interval: '%s' is not a number of seconds from 0.1 to 86400", text);
+}
+
+static void read_option(struct run *run, int option)
+{
+	switch (option) {
+	case OPT_JSON:
+	case OPT_WAIT:
+	case OPT_PAUSE:
+		break;
+	case OPT_START:
+		read_size("start", optarg, &run->start);
+		break;
+	case OPT_LENGTH:
+		read_size("length", optarg, &run->length);
+		if (!run->length)
+			usage("--length: nothing to check");
+		break;
+	case OPT_MIN:
+		read_kib("min", optarg, &run->min);
+		break;
+	case OPT_MAX:
+		read_kib("max", optarg, &run->max);
+		break;
+	case OPT_INTERVAL:
+		read_interval(optarg, &run->interval);
+		break;
+	}
+	run->given |= option;
+}
+
+static int short_option(int c)
+{
+	switch (c) {
+	case 'j':
+		return OPT_JSON;
+	case 's':
+		return OPT_START;
+	case 'l':
+		return OPT_LENGTH;
+	case 'w':
+		return OPT_WAIT;
+	case 'i':
+		return OPT_INTERVAL;
+	}
+	return 0;
+}
+
+static const char *option_name(unsigned int bit)
+{
+	size_t i;
+
+	for (i = 0; i < NR_OPTIONS; i++)
+		if (options[i].option.val == (int)bit)
+			return options[i].option.name;
+	return "?";
+}
+
+static void read_options(struct run *run, int argc, char **argv)
+{
+	struct option long_options[NR_OPTIONS + 1] = { };
+	size_t i;
+	int c, option;
+
+	for (i = 0; i < NR_OPTIONS; i++) {
+		long_options[i] = options[i].option;
+		/* Values of bits meet those of letters: beyond them. */
+		if (long_options[i].val != 'h' && long_options[i].val != 'V')
+			long_options[i].val += 0x1000;
+	}
+	while ((c = getopt_long(argc, argv, "js:l:wi:hV", long_options, NULL)) != -1) {
+		switch (c) {
+		case 'h':
+			print_help();
+			exit(EXIT_OK);
+		case 'V':
+			printf("integrityctl %s\n", VERSION);
+			exit(EXIT_OK);
+		case '?':
+			fprintf(stderr, "Try 'integrityctl --help'.\n");
+			exit(EXIT_USAGE);
+		}
+		option = c >= 0x1000 ? c - 0x1000 : short_option(c);
+		read_option(run, option);
+	}
+}
+
+static void read_command_line(struct run *run, int argc, char **argv)
+{
+	unsigned int bit;
+	size_t i;
+
+	read_options(run, argc, argv);
+	if (optind == argc)
+		usage("no command");
+	for (i = 0; i < NR_COMMANDS; i++)
+		if (!strcmp(argv[optind], commands[i].name))
+			break;
+	if (i == NR_COMMANDS)
+		usage("unknown command '%s'", argv[optind]);
+	run->command = &commands[i];
+	run->names = argv + optind + 1;
+	run->nr_names = argc - optind - 1;
+	if (run->command->devices >= 0 && run->nr_names < run->command->devices)
+		usage("'%s' needs a device", run->command->name);
+	if (run->command->devices >= 0 && run->nr_names > run->command->devices)
+		usage("'%s': '%s' is too much", run->command->name,
+		      run->names[run->command->devices]);
+	for (bit = 1; bit <= OPT_PAUSE; bit <<= 1)
+		if (run->given & bit & ~(run->command->options | OPT_JSON))
+			usage("'%s' has no option --%s", run->command->name, option_name(bit));
+	if (run->given & (OPT_PAUSE | OPT_INTERVAL) && run->command->devices == 1 &&
+	    !(run->given & OPT_WAIT))
+		usage("--%s is for --wait", option_name(run->given & OPT_PAUSE ? OPT_PAUSE :
+							OPT_INTERVAL));
+}
+
+int main(int argc, char **argv)
+{
+	struct run run = { };
+	int status;
+
+	read_command_line(&run, argc, argv);
+	status = run.command->run(&run);
+	if (fflush(stdout) || ferror(stdout)) {
+		fprintf(stderr, "integrityctl: cannot write the output: %s\n", strerror(errno));
+		return EXIT_ERROR;
+	}
+	return status;
+}

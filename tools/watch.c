@@ -1,0 +1,424 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Following passes to their end.
+ *
+ * The status is asked for twice a second: an event tells the end of a pass, but not its progress.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "ctl.h"
+
+#define POLL_SECONDS		0.5
+#define LOG_SECONDS		10.0
+#define BAR_MIN			8
+#define BAR_MAX			50
+
+struct watched {
+	struct device d;
+	bool over;
+	int status;		/* exit status, when it is over */
+	const char *how;	/* the same in words */
+	bool recalculated;	/* a recalculation was seen at work */
+	bool checked;		/* likewise, and the last that was seen was a check */
+	double since;		/* start of the measurement of a rate that is not told */
+	uint64_t done_then;
+	bool printed;
+	double printed_at;
+};
+
+static volatile sig_atomic_t caught;
+
+static void on_signal(int number)
+{
+	caught = number;
+}
+
+static double now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec + t.tv_nsec / 1e9;
+}
+
+/* A signal cuts it short. */
+static void nap(double seconds)
+{
+	struct timespec t = { .tv_sec = seconds };
+
+	t.tv_nsec = (seconds - t.tv_sec) * 1e9;
+	nanosleep(&t, NULL);
+}
+
+/* --- what became of it --- */
+
+static void end(struct watched *w, int status, const char *how)
+{
+	w->over = true;
+	w->status = status;
+	w->how = how;
+}
+
+/* A check that has come to its end leaves a recalculation paused that was so before. */
+static bool is_paused(const struct watched *w)
+{
+	uint64_t done, total;
+
+	return !device_pass(&w->d, &done, &total) || done < total;
+}
+
+static void end_idle(struct watched *w)
+{
+	const struct status *s = &w->d.status;
+	uint64_t done, total;
+	bool pass = device_pass(&w->d, &done, &total);
+
+	if ((pass && done < total) || (w->recalculated && !w->checked && !s->have_mark))
+		end(w, EXIT_STOPPED, "was ended before its end");
+	else if (s->have_bad && s->bad)
+		end(w, EXIT_BAD_BLOCKS, "has ended");
+	else
+		end(w, EXIT_OK, pass ? "has ended" : "nothing to do");
+}
+
+/* Is it over, and how. */
+static void judge(struct watched *w)
+{
+	switch (device_state(&w->d)) {
+	case STATE_RECALCULATE:
+		/* Of a check that went before nothing more is told. */
+		if (w->checked)
+			end(w, EXIT_STOPPED, "another pass runs now");
+		w->recalculated = true;
+		break;
+	case STATE_CHECK:
+		w->checked = true;
+		break;
+	case STATE_SUSPENDED:
+		break;
+	case STATE_FROZEN:
+		if (is_paused(w))
+			end(w, EXIT_STOPPED, "is paused");
+		else
+			end_idle(w);
+		break;
+	case STATE_FAILED:
+		end(w, EXIT_FAILED, "failed, the kernel's log says why");
+		break;
+	case STATE_DEAD:
+		end(w, EXIT_FAILED, "the device failed, the kernel's log says why");
+		break;
+	case STATE_IDLE:
+		end_idle(w);
+		break;
+	case STATE_UNKNOWN:
+		end(w, EXIT_ERROR, "a state that this program does not know");
+		break;
+	}
+}
+
+/* The in-tree target does not tell the rate: measured from the first look on. */
+static void measure_rate(struct watched *w)
+{
+	double seconds = now() - w->since;
+	uint64_t done, total;
+
+	if (w->d.status.have_action || !device_pass(&w->d, &done, &total))
+		return;
+	if (!w->since || done < w->done_then) {
+		w->since = now();
+		w->done_then = done;
+	} else if (seconds >= POLL_SECONDS) {
+		w->d.status.have_rate = true;
+		w->d.status.rate = (done - w->done_then) / 2 / seconds;
+	}
+}
+
+static void look(struct watched *w)
+{
+	int r = device_refresh(&w->d);
+
+	if (r == -ENODEVICE || r == -ENOTINTEGRITY) {
+		end(w, EXIT_NO_DEVICE, "the device is gone");
+	} else if (r) {
+		end(w, EXIT_ERROR, device_error(r));
+	} else {
+		judge(w);
+		measure_rate(w);
+	}
+}
+
+/* Of several, the worst. */
+static int worse(int a, int b)
+{
+	static const int rank[] = {
+		[EXIT_OK] = 0, [EXIT_STOPPED] = 1, [EXIT_BAD_BLOCKS] = 2, [EXIT_NO_DEVICE] = 3,
+		[EXIT_ERROR] = 4, [EXIT_FAILED] = 5,
+	};
+
+	return rank[a] > rank[b] ? a : b;
+}
+
+/* --- pictures --- */
+
+static void rate_text(const struct watched *w, char *buf, size_t size)
+{
+	const struct status *s = &w->d.status;
+	uint64_t done, total, left;
+	char rate[32];
+
+	*buf = '\0';
+	if (!s->have_rate || !device_pass(&w->d, &done, &total))
+		return;
+	size_text(2 * s->rate, rate, sizeof(rate));
+	if (w->over || !s->rate || done > total) {
+		snprintf(buf, size, "%s/s", rate);
+		return;
+	}
+	left = (total - done) / 2 / s->rate;
+	snprintf(buf, size, "%s/s  %" PRIu64 ":%02u:%02u left", rate, left / 3600,
+		 (unsigned int)(left / 60 % 60), (unsigned int)(left % 60));
+}
+
+static void bad_text(const struct watched *w, char *buf, size_t size)
+{
+	const struct status *s = &w->d.status;
+
+	*buf = '\0';
+	if (s->have_bad && s->bad && s->have_first_bad)
+		snprintf(buf, size, "%" PRIu64 " bad, the first at sector %" PRIu64, s->bad,
+			 s->first_bad);
+	else if (s->have_bad && s->bad)
+		snprintf(buf, size, "%" PRIu64 " bad", s->bad);
+}
+
+/* What of the name goes to a terminal or log. */
+static const char *plain_name(const struct watched *w, char *buf, size_t size)
+{
+	char *c;
+
+	snprintf(buf, size, "%s", w->d.name);
+	for (c = buf; *c; c++)
+		if ((unsigned char)*c < ' ' || *c == 0x7f)
+			*c = '?';
+	return buf;
+}
+
+/* One line, for a log: everything in words. */
+static void print_line(const struct watched *w)
+{
+	char name[256], rate[80], bad[80];
+	uint64_t done, total;
+
+	rate_text(w, rate, sizeof(rate));
+	bad_text(w, bad, sizeof(bad));
+	printf("%s: %s", plain_name(w, name, sizeof(name)), device_state_word(&w->d));
+	if (device_pass(&w->d, &done, &total))
+		printf("  %.1f%%  %" PRIu64 "/%" PRIu64 " sectors", percent(done, total), done,
+		       total);
+	printf("%s%s%s%s%s%s\n", *rate ? "  " : "", rate, *bad ? "  " : "", bad,
+	       w->over ? "  - " : "", w->over ? w->how : "");
+	fflush(stdout);
+}
+
+static void bar(char *buf, int width, double part)
+{
+	int full = part / 100 * width;
+	int i;
+
+	for (i = 0; i < width; i++)
+		buf[i] = i < full ? '=' : i == full ? '>' : ' ';
+	buf[width] = '\0';
+}
+
+/* One line of a terminal @columns wide: cut, never wrapped. */
+static void print_picture(const struct watched *w, int columns, int name_width)
+{
+	char text[400], line[800], bar_text[BAR_MAX + 1], name[256], rate[80], bad[80];
+	uint64_t done, total;
+	int width;
+
+	rate_text(w, rate, sizeof(rate));
+	bad_text(w, bad, sizeof(bad));
+	plain_name(w, name, sizeof(name));
+	if (!device_pass(&w->d, &done, &total)) {
+		snprintf(line, sizeof(line), "%-*s  %-11s  %s", name_width, name,
+			 device_state_word(&w->d), w->over ? w->how : "");
+	} else {
+		snprintf(text, sizeof(text), "%5.1f%%%s%s%s%s%s%s", percent(done, total),
+			 *rate ? "  " : "", rate, *bad ? "  " : "", bad, w->over ? "  " : "",
+			 w->over ? w->how : "");
+		/* name, two, word, two, '[', bar, ']', blank, text */
+		width = columns - name_width - 2 - 11 - 2 - 3 - (int)strlen(text);
+		if (width > BAR_MAX)
+			width = BAR_MAX;
+		if (width < BAR_MIN) {
+			snprintf(line, sizeof(line), "%-*s  %-11s  %s", name_width, name,
+				 device_state_word(&w->d), text);
+		} else {
+			bar(bar_text, width, percent(done, total));
+			snprintf(line, sizeof(line), "%-*s  %-11s  [%s] %s", name_width, name,
+				 device_state_word(&w->d), bar_text, text);
+		}
+	}
+	printf("\r%.*s\033[K\n", columns, line);
+}
+
+static int terminal_columns(void)
+{
+	struct winsize size;
+
+	/* The last column stays free: some terminals wrap when it is written to. */
+	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) || size.ws_col < 2)
+		return 79;
+	return size.ws_col - 1;
+}
+
+static void draw(const struct watched *w, size_t count, bool again)
+{
+	int columns = terminal_columns(), width = 0;
+	size_t i;
+
+	for (i = 0; i < count; i++)
+		if ((int)strlen(w[i].d.name) > width)
+			width = strlen(w[i].d.name);
+	if (again)
+		printf("\033[%zuA", count);
+	for (i = 0; i < count; i++)
+		print_picture(&w[i], columns, width);
+	fflush(stdout);
+}
+
+static void print_json(const struct watched *w)
+{
+	struct json j = { .file = stdout };
+
+	json_object(&j, NULL);
+	json_number(&j, "version", 1);
+	json_string(&j, "command", "watch");
+	json_string(&j, "event", w->over ? "end" : "progress");
+	json_string(&j, "name", w->d.name);
+	if (w->over && w->status == EXIT_NO_DEVICE)
+		json_null(&j, "device");
+	else
+		json_device(&j, "device", &w->d);
+	json_maybe(&j, "exit_status", w->over, w->status);
+	json_string(&j, "how", w->over ? w->how : NULL);
+	json_end_object(&j);
+	putchar('\n');
+	fflush(stdout);
+}
+
+/* Lines for those that ended, that are new, or whose time has come. */
+static void print_lines(struct watched *w, size_t count, const struct watch_options *opt,
+			double interval)
+{
+	const double t = now();
+	size_t i;
+
+	for (i = 0; i < count; i++) {
+		if (w[i].printed && w[i].over && w[i].printed_at < 0)
+			continue;
+		if (w[i].printed && !w[i].over && t < w[i].printed_at + interval)
+			continue;
+		if (opt->json)
+			print_json(&w[i]);
+		else
+			print_line(&w[i]);
+		w[i].printed = true;
+		/* What is over is said once. */
+		w[i].printed_at = w[i].over ? -1 : t;
+	}
+}
+
+/* --- the loop --- */
+
+static void catch_signals(void)
+{
+	struct sigaction action = { .sa_handler = on_signal };
+
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+	sigaction(SIGHUP, &action, NULL);
+}
+
+/* A signal came: leaves the checks paused, when that was asked for. */
+static int stopped_by_signal(struct watched *w, size_t count, const struct watch_options *opt)
+{
+	int status = 128 + caught;
+	char reason[256];
+	size_t i;
+	int r;
+
+	if (!opt->pause_on_signal)
+		return status;
+	for (i = 0; i < count; i++) {
+		/* Not what somebody else began meanwhile. */
+		if (w[i].over || device_refresh(&w[i].d) || !device_is_check(&w[i].d))
+			continue;
+		r = device_message(&w[i].d, "frozen", NULL, reason, sizeof(reason));
+		if (r) {
+			fprintf(stderr, "integrityctl: %s: cannot pause the check: %s%s%s\n",
+				w[i].d.name, device_error(r), *reason ? ": " : "", reason);
+			return EXIT_ERROR;
+		}
+		status = EXIT_STOPPED;
+		look(&w[i]);
+		w[i].printed = false;
+	}
+	return status;
+}
+
+int watch(struct device *list, size_t count, const struct watch_options *opt)
+{
+	struct watched *w = calloc(count ? count : 1, sizeof(*w));
+	bool picture = !opt->json && isatty(STDOUT_FILENO);
+	double interval = opt->interval ? opt->interval : picture ? POLL_SECONDS : LOG_SECONDS;
+	double poll = interval < POLL_SECONDS ? interval : POLL_SECONDS;
+	bool again = false, going;
+	int status = EXIT_OK;
+	size_t i;
+
+	if (!w) {
+		fprintf(stderr, "integrityctl: no memory\n");
+		return EXIT_ERROR;
+	}
+	for (i = 0; i < count; i++)
+		w[i].d = list[i];
+	catch_signals();
+	for (;;) {
+		going = false;
+		for (i = 0; i < count; i++) {
+			if (!w[i].over)
+				look(&w[i]);
+			going |= !w[i].over;
+		}
+		if (picture)
+			draw(w, count, again);
+		else
+			print_lines(w, count, opt, interval);
+		again = true;
+		if (!going)
+			break;
+		if (!caught)
+			nap(poll);
+		if (caught) {
+			status = stopped_by_signal(w, count, opt);
+			if (status == EXIT_STOPPED && !picture)
+				print_lines(w, count, opt, interval);
+			free(w);
+			return status;
+		}
+	}
+	for (i = 0; i < count; i++)
+		status = worse(status, w[i].status);
+	free(w);
+	return status;
+}
