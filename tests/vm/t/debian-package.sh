@@ -6,6 +6,7 @@
 # kernels: 6.12
 # timeout: 600
 # host: yes
+# long: yes
 
 cd "$DMI_TOP" || exit 1
 export PATH=$PATH:/usr/sbin:/sbin

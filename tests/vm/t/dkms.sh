@@ -8,6 +8,7 @@
 # kernels: 6.1 6.12
 # timeout: 600
 # host: yes
+# long: yes
 
 cd "$DMI_TOP" || exit 1
 . tests/vm/lab.sh
