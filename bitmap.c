@@ -547,7 +547,7 @@ static int regions_stop(struct dm_integrity_c *ic)
 {
 	struct integrity_bitmap *b = &ic->bitmap;
 	bool recalculating = integrity_sb_flags(ic) & INTEGRITY_SB_RECALCULATING;
-	u64 sector = ic->layout.provided_sectors;
+	u64 stored = integrity_sb_recalc_sector(ic), end = ic->layout.provided_sectors;
 	int r;
 
 	cancel_delayed_work_sync(&b->flush_work);
@@ -564,13 +564,12 @@ static int regions_stop(struct dm_integrity_c *ic)
 	r = integrity_flush(ic);
 	if (r)
 		return r;
-	if (recalculating)
-		sector = min(integrity_sb_recalc_sector(ic), ic->layout.provided_sectors);
 	if (b->unrecovered &&
-	    !integrity_recovery_expressed(&b->g, b->recovery, b->unrecovered, sector,
-					  ic->layout.provided_sectors))
+	    !integrity_recovery_expressed(&b->g, b->recovery, b->unrecovered,
+					  recalculating ? min(stored, end) : end, end))
 		return keep_recovery(ic);
-	return close_bitmap(ic, recalculating, sector);
+	/* Without the flag the position means nothing, and stays what it was. */
+	return close_bitmap(ic, recalculating, stored);
 }
 
 /* Nobody suspends us on the way down: leave as few bits as can be, and let no write leave one. */

@@ -104,6 +104,7 @@ def bits(layout):
     expect_eq(dirty(v), {3}, f"{layout}: dirty regions after a resume")
     dev.remove()
     expect_eq((v.sb.flags & (DIRTY | RECALC), v.head()[4096:] == journal), (0, True), f"{layout}: removed")
+    expect_eq(v.sb.recalc_sector, 0, f"{layout}: a position that means nothing")
     v.check()
 
 
