@@ -24,7 +24,7 @@ class Seen:
 
     def __init__(self, dev):
         words = dev.status().split()
-        expect_eq(len(words), 8, "words in the status")
+        expect_eq(len(words), 9, "words in the status")
         self.text = " ".join(words)
         self.mismatches, self.provided = int(words[0]), int(words[1])
         self.position = None if words[2] == "-" else int(words[2])
@@ -32,6 +32,7 @@ class Seen:
         self.done, self.total = map(int, words[4].split("/"))
         self.rate, self.bad = int(words[5]), int(words[6])
         self.first_bad = None if words[7] == "-" else int(words[7])
+        expect_eq(words[8], "0", f"entries lost of a journal that was not damaged, in {self.text}")
         if self.position is not None:
             expect_eq((self.done, self.total), (self.position, P), f"done/total of {self.text}")
 
@@ -82,7 +83,7 @@ def counted(dev, what, number, action):
 
 with v.open() as dev:
     expect_state(dev, "idle", None)
-    expect_eq(dev.status(), f"0 {P} - idle 0/0 0 0 -", "status of a device with nothing to do")
+    expect_eq(dev.status(), f"0 {P} - idle 0/0 0 0 - 0", "status of a device with nothing to do")
     expect_eq(run("dmsetup", "info", "-c", "--noheadings", "-o", "events", "v").strip(), "0", "events at first")
     for text in ("idle", "speed_min 0", "speed_max 4294967295", "speed_max 0", "reset_mismatches"):
         counted(dev, text, 0, lambda: dev.message(text))
