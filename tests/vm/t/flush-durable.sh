@@ -13,7 +13,7 @@ from oracle.volume import Volume as Image
 from volume import *
 import threading
 
-MODES = os.environ.get("DMI_MODES", "D").split()
+MODES = os.environ.get("DMI_MODES", "D J").split()
 MODULE = os.environ.get("DMI_MODULE", "ours")   # intree is another witness
 SEED = int(os.environ.get("DMI_SEED", time.time_ns()))
 RWF_DSYNC = 2
