@@ -23,6 +23,12 @@ mdadm --create /dev/md127 --run --metadata=1.2 --bitmap=none --assume-clean --le
 fill /dev/md127 18 7
 want=$(sum_of /dev/md127)
 
+# check: md reads both legs and compares them
+check() {
+	echo check > /sys/block/md127/md/sync_action
+	wait_for "grep -qx idle /sys/block/md127/md/sync_action" 60
+}
+
 legs() { grep -A 1 '^md127' /proc/mdstat | tr '\n' ' '; }
 
 # What is at its place is damaged below, not what is still in the journal.
@@ -39,8 +45,7 @@ for n in 0 1; do
 done
 echo 3 > /proc/sys/vm/drop_caches
 expect_eq "$(sum_of /dev/md127)" "$want" "contents with damage on both legs"
-echo check > /sys/block/md127/md/sync_action
-wait_for '[ "$(cat /sys/block/md127/md/sync_action)" = idle ]' 60
+check
 found=$(($(dm_field v0 1) + $(dm_field v1 1)))
 say "$found mismatches seen; $(legs)"
 [ $found -ge 24 ] || fail "only $found mismatches were seen, 24 blocks are damaged"
@@ -48,8 +53,7 @@ expect_match "$(legs)" '\[UU\]' "both legs are there"
 for n in 0 1; do
 	msg v$n reset_mismatches
 done
-echo check > /sys/block/md127/md/sync_action
-wait_for '[ "$(cat /sys/block/md127/md/sync_action)" = idle ]' 60
+check
 expect_eq "$(dm_field v0 1) $(dm_field v1 1)" "0 0" "mismatches after the repair"
 expect_eq "$(cat /sys/block/md127/md/mismatch_cnt)" 0 "differences between the legs"
 expect_eq "$(sum_of /dev/md127)" "$want" "contents after the repair"
