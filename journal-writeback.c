@@ -66,7 +66,8 @@ static void add_to_bio(struct bio *bio, u8 *from, unsigned int bytes)
 {
 	flush_kernel_vmap_range(from, bytes);
 	while (bytes) {
-		unsigned int in = offset_in_page(from), len = min_t(unsigned int, bytes, PAGE_SIZE - in);
+		unsigned int in = offset_in_page(from);
+		unsigned int len = min_t(unsigned int, bytes, PAGE_SIZE - in);
 
 		/* There is a vector for each page. */
 		__bio_add_page(bio, vmalloc_to_page(from), len, in);
