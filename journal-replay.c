@@ -111,8 +111,8 @@ static int erase(struct dm_integrity_c *ic, const struct integrity_replay_plan *
 #define LOST_BITS	12
 
 /*
- * Blocks whose copy in the journal is lost, while it is known whose copy it was. The block may be at
- * its place already, so an older copy is not to be put over it.
+ * Blocks whose copy in the journal is lost, while it is known whose copy it was. The block may be
+ * at its place already, so an older copy is not to be put over it.
  */
 struct lost_block {
 	struct hlist_node link;
@@ -223,8 +223,8 @@ static bool take_valid(struct integrity_writeback *wb, u32 section, u32 n, u64 *
 	const struct lost_block *lost;
 	int r;
 
-	switch (integrity_entry_verdict(&ic->layout, &j->ids, raw, section, replay->sequence, NULL, n,
-					sector)) {
+	switch (integrity_entry_verdict(&ic->layout, &j->ids, raw, section, replay->sequence, NULL,
+					n, sector)) {
 	case INTEGRITY_ENTRY_REPLAY:
 		break;
 	case INTEGRITY_ENTRY_UNALIGNED:
@@ -269,9 +269,9 @@ static void lose_section(struct dm_integrity_c *ic, u32 section)
 }
 
 /*
- * Find the blocks whose copies are lost, before any older one is written. Of a section whose MAC does
- * not match nothing is believed, so none of its entries names a block; nor does one whose tag does
- * not match, for its sector may be what is damaged.
+ * Find the blocks whose copies are lost, before any older one is written. Of a section whose MAC
+ * does not match nothing is believed, so none of its entries names a block; nor does one whose tag
+ * does not match, for its sector may be what is damaged.
  */
 static int find_damage(struct replay *replay, const struct integrity_replay_plan *plan)
 {
@@ -279,12 +279,14 @@ static int find_damage(struct replay *replay, const struct integrity_replay_plan
 	const struct integrity_layout *l = &ic->layout;
 	struct integrity_journal *j = &ic->journal;
 	u32 i, n, section;
+	const u8 *raw;
 	u64 sector;
 	u8 sequence;
 	int r = 0;
 
 	for (i = 0; i < plan->count && !r; i++) {
 		section = integrity_replay_section(l, plan, i, &sequence);
+		raw = integrity_journal_raw(l, j, section);
 		if (!j->state[section].unknown)
 			continue;
 		r = integrity_section_check_mac(ic, section);
@@ -293,9 +295,8 @@ static int find_damage(struct replay *replay, const struct integrity_replay_plan
 			continue;
 		}
 		for (n = 0; n < l->journal_section_entries && !r; n++)
-			if (integrity_entry_verdict(l, &j->ids, integrity_journal_raw(l, j, section),
-						    section, sequence, NULL, n, &sector) ==
-			    INTEGRITY_ENTRY_DAMAGED)
+			if (integrity_entry_verdict(l, &j->ids, raw, section, sequence, NULL, n,
+						    &sector) == INTEGRITY_ENTRY_DAMAGED)
 				r = remember_lost(&replay->lost, sector, entry_age(l, i, n));
 		cond_resched();
 	}

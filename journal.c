@@ -147,7 +147,7 @@ static void write_some(struct integrity_io *io, bool again)
 {
 	struct dm_integrity_c *ic = io->ic;
 	struct integrity_journal *j = &ic->journal;
-	u32 lspb = ic->layout.log2_sectors_per_block;
+	u32 lspb = ic->layout.log2_sectors_per_block, left;
 	unsigned long flags;
 	struct entries e;
 
@@ -156,10 +156,11 @@ static void write_some(struct integrity_io *io, bool again)
 			integrity_io_error(io, -EIO);
 			break;
 		}
+		left = io->sectors - io->done;
 		spin_lock_irqsave(&j->lock, flags);
 		/* Nobody overtakes those that wait. */
 		if ((!again && !list_empty(&j->waiting)) ||
-		    !take_entries(ic, io->sector + io->done, (io->sectors - io->done) >> lspb, &e)) {
+		    !take_entries(ic, io->sector + io->done, left >> lspb, &e)) {
 			if (again)
 				list_add(&io->flush_list, &j->waiting);
 			else

@@ -32,6 +32,7 @@ class Seen:
         self.done, self.total = map(int, words[4].split("/"))
         self.rate, self.bad = int(words[5]), int(words[6])
         self.first_bad = None if words[7] == "-" else int(words[7])
+        expect_eq(words[8], "0", f"entries lost of a journal that was not damaged, in {self.text}")
         if self.position is not None:
             expect_eq((self.done, self.total), (self.position, P), f"done/total of {self.text}")
 

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # While passes run, one after the other, programs read, write, flush and check what
 # they wrote: no I/O fails, nothing reads back wrong, and when the last pass is over
-# the oracle finds every tag right. Both layouts, 512 and 4096 byte blocks, two hashes.
+# the oracle finds every tag right. Both layouts, 512 and 4096 byte blocks, two hashes,
+# half of the volumes in mode D and half in J.
 # kernels: 6.1 6.12 debug
 # timeout: 420
 
@@ -11,6 +12,7 @@
 
 RUNTIME=${DMI_RUNTIME:-8}	# seconds of I/O
 MIB=6
+read -ra modes <<< "${DMI_MODES:-D J}"
 
 load_ours
 ramdisk $((MIB + 2)) 16
@@ -33,6 +35,8 @@ for layout in interleaved separate; do
 	for bs in 512 4096; do
 		for hash in crc32c sha256; do
 			data=/dev/ram$((n * 2)) meta=/dev/ram$((n * 2 + 1))
+			# Each with each layout, each block size and each hash.
+			mode=${modes[(n ^ n >> 1 ^ n >> 2) % ${#modes[@]}]}
 			opts=("internal_hash:$hash" "block_size:$bs")
 			where=("$data")
 			if [ $layout = separate ]; then
@@ -42,13 +46,13 @@ for layout in interleaved separate; do
 				opts+=(interleave_sectors:4096 fix_padding)
 				meta=$data
 			fi
-			format_volume "$(table $data 0 - D "${opts[@]}" journal_sectors:100)"
+			format_volume "$(table $data 0 - "$mode" "${opts[@]}" journal_sectors:1000)"
 			# No tag is right before the pass.
-			dm_create v$n "$(sb_now $meta provided)" "$(table $data 0 - D "${opts[@]}" recalculate)"
+			dm_create v$n "$(sb_now $meta provided)" "$(table $data 0 - "$mode" "${opts[@]}" recalculate)"
 			msg v$n frozen
 			names+=("v$n")
 			checks[n]="${where[*]} --hash $hash"
-			what[n]="$layout $bs $hash"
+			what[n]="$mode $layout $bs $hash"
 			# Two programs share no block: the one that verifies has the last quarter.
 			size=$(($(sectors /dev/mapper/v$n) * 512))
 			split=$((size * 3 / 4 / 65536 * 65536))

@@ -118,7 +118,7 @@ for v, extras in volumes:
     for extra in ("", extras[-1]):
         with v.open(extra) as dev:
             status = dev.status()
-            expect_match(status, r"^\d+ \d+ (-|\d{1,15}) (idle|recalculate) \d+/\d+ \d+ \d+ (-|\d+)$", "status")
+            expect_match(status, r"^\d+ \d+ (-|\d{1,15}) (idle|recalculate) \d+/\d+ \d+ \d+ (-|\d+) 0$", "status")
             words = status.split()
             expect_eq(int(words[1]), v.sb.provided, "sectors provided")
             expect_eq(words[2] == "-", not v.sb.flags & RECALC, "position is printed with the flag, else -")
