@@ -127,7 +127,8 @@ u32 integrity_entry_last_offset(const struct integrity_layout *l, u32 n)
 
 u32 integrity_entry_tag_offset(const struct integrity_layout *l, u32 n)
 {
-	return integrity_entry_last_offset(l, n) + INTEGRITY_LAST_BYTES * integrity_block_sectors(l);
+	return integrity_entry_last_offset(l, n) +
+	       INTEGRITY_LAST_BYTES * integrity_block_sectors(l);
 }
 
 u32 integrity_entry_data_offset(const struct integrity_layout *l, u32 n)

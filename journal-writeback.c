@@ -2,10 +2,10 @@
 /*
  * Write-back: what is committed goes to its place on the disk.
  *
- * The entries of a section that are to be written are sorted by their place. Blocks that follow each
- * other there make a run, one bio. A run holds its blocks' range, exclusively, from before its tags
- * are stored until its data is written. Runs are gathered in a batch, whose tags are stored together,
- * each tag buffer held once.
+ * The entries of a section that are to be written are sorted by their place. Blocks that follow
+ * each other there make a run, one bio. A run holds its blocks' range, exclusively, from before its
+ * tags are stored until its data is written. Runs are gathered in a batch, whose tags are stored
+ * together, each tag buffer held once.
  *
  * Who waits for a range while holding others could wait for ever: an I/O that came in between may
  * wait for one of those. So the batch is sent before a range is waited for, and its ranges are
@@ -59,8 +59,8 @@ static void run_endio(struct bio *bio)
 }
 
 /*
- * A block of the journal's memory lies in one page: sections begin at a page, and blocks at multiples
- * of their size. There is room for a vector for each.
+ * A block of the journal's memory lies in one page: sections begin at a page, and blocks at
+ * multiples of their size. There is room for a vector for each.
  */
 static void add_to_bio(struct bio *bio, u8 *block, unsigned int bytes)
 {
@@ -223,8 +223,9 @@ void integrity_writeback_section(struct integrity_writeback *wb, u32 section,
 	wb->section = section;
 	count = take_entries(wb, take);
 	for (i = 0; i < count; i += n) {
-		u64 room = integrity_area_remaining(l, entry[i].sector) >> l->log2_sectors_per_block;
-		u32 most = min_t(u64, min_t(u32, count - i, BIO_MAX_VECS), room);
+		u64 room = integrity_area_remaining(l, entry[i].sector);
+		u32 most = min_t(u64, min_t(u32, count - i, BIO_MAX_VECS),
+				 room >> l->log2_sectors_per_block);
 
 		for (n = 1; n < most; n++)
 			if (entry[i + n].sector != entry[i].sector + (u64)n * spb)

@@ -202,7 +202,7 @@ struct integrity_writeback_entry {
 struct integrity_writeback {
 	struct dm_integrity_c *ic;
 	u32 section;			/* in work */
-	struct bio_list batch;		/* of runs whose ranges are held and that are not yet sent */
+	struct bio_list batch;		/* of runs whose ranges are held, not yet sent */
 	u64 entries;			/* that were written */
 	atomic_t pending;
 	struct completion done;
@@ -228,7 +228,8 @@ typedef bool integrity_writeback_take(struct integrity_writeback *wb, u32 sectio
 
 /**
  * integrity_writeback_section - write entries of a section to their places
- * @take: called for each entry in turn. Of several that are taken for one block the last is written
+ * @take: called for each entry in turn. Of several that are taken for one block the last is
+ * written
  *
  * A block's data is contiguous in the section after integrity_entry_restore_data(), which is called
  * for each block that is written. Holds the ranges of the blocks while it writes. One caller at a

@@ -125,8 +125,18 @@ WRONG = [
     (f"{data} 0 4 D 1 reset_recalculate", "option 'reset_recalculate' needs internal_hash", EINVAL),
     (f"{data} 0 4 D 1 allow_discards", "option 'allow_discards' needs internal_hash", EINVAL),
     (with_option("allow_discards_keyed"), "option 'allow_discards_keyed' needs internal_hash with a key", EINVAL),
+    # the journal's cipher
+    (with_option("journal_crypt:nosuch"), "journal_crypt: cannot use cipher 'nosuch'", ENOENT),
+    (with_option("journal_crypt:sha256"), "journal_crypt: cannot use cipher 'sha256'", (ENOENT, EINVAL)),
+    (with_option("journal_crypt:ctr(aes)"), r"journal_crypt: 'ctr\(aes\)' needs a key", ENOKEY),
+    (with_option("journal_crypt:cbc(aes)"), r"journal_crypt: 'cbc\(aes\)' needs a key", ENOKEY),
+    *((with_option(f"journal_crypt:{w}(aes):{SECRET}"), "journal_crypt: .* does not take a key of 3 bytes", EINVAL)
+      for w in ("ctr", "cbc", "ecb")),
+    # It loads, but the journal that is there is not encrypted: the resume refuses it.
+    *((f"{data} 0 - {mode} {opts(H, 'block_size:1024', f'journal_crypt:{w}:{KEY}')}",
+       "cannot resume: the journal is damaged or not encrypted as the table says", errno.EIO)
+      for mode in "DJ" for w in ("ctr(aes)", "cbc(aes)")),
     # not yet there
-    (f"{data} 0 4 D 0", "internal_hash is missing", EINVAL),
     (f"{data} 0 - B {opts(H, 'block_size:1024', f'journal_crypt:ctr(aes):{KEY}')}", "mode B cannot have option 'journal_crypt'", EINVAL),
     # a keyed hash and an open superblock
     (f"{data} 0 4 D {opts(f'internal_hash:hmac(sha256):{KEY}', 'block_size:1024', 'recalculate')}",
@@ -165,6 +175,11 @@ log.expect("singleton|must appear alone|must begin at sector 0")
 expect_eq([written(d) for d in (data, meta, blank, tiny)], writes, "writes and sectors of refused tables")
 expect_eq(digest(data, meta, blank, tiny), before, "disks after the refused tables")
 
+# Without internal_hash nothing is verified, but it loads.
+for mode in "DJ":
+    NO_HASH = f"integrity {data} 0 4 {mode} 1 block_size:1024"
+    with Device("v").create(P, NO_HASH) as dev:
+        spot_check(dev.path, 1, 1024)
 # A table that is wrong in nothing, with every word that may be there, a word twice and words too many.
 for extra in ("", "recalculate", "journal_sectors:4294967295 interleave_sectors:4294967295 buffer_sectors:4294967295",
               "commit_time:4294967295 journal_watermark:100 sectors_per_bit:18446744073709551615 "
@@ -172,8 +187,14 @@ for extra in ("", "recalculate", "journal_sectors:4294967295 interleave_sectors:
               "block_size:512 block_size:1024", "legacy_recalculate no_recalculate fix_padding fix_hmac"):
     with v.open(extra) as dev:
         spot_check(dev.path, 1, 1024)
+    with v.open(extra, mode="J") as dev:
+        spot_check(dev.path, 1, 1024)
 with Device("v").create(P, f"{v.table()} surplus words that:nobody counts") as dev:
     spot_check(dev.path, 1, 1024)
+# Tags are to be recalculated, once that was asked for, and nobody would make them.
+log.mark()
+expect_refused(EINVAL, "no internal_hash, recalculation pending", Device("v").create, P, NO_HASH)
+log.expect("recalculated, which needs internal_hash")
 with m.open() as dev:
     write_all(dev.path, 1, 512)
 # What was counted above counts.

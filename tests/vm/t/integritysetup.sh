@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # integritysetup works with ours as with the kernel's own target: format with and
 # without --no-wipe, open, status, dump, close, --integrity-recalculate, --data-device,
-# --integrity-recalculate-reset, keys, modes D, B and J; a volume formatted under either
-# opens under the other.
+# --integrity-recalculate-reset, keys; a volume formatted under either opens under the
+# other; with the tool's defaults, that is in mode J with fix_padding and fix_hmac, in
+# modes D and B; with an encrypted journal.
 # kernels: 6.12
 # timeout: 420
 
@@ -57,6 +58,7 @@ tool("format", "-q", "--integrity", "crc32c", "--sector-size", 4096, a)
 A = Volume(a, "internal_hash:crc32c block_size:4096")
 A.check()
 sb = A.sb
+expect_eq((sb.version, sb.flags), (5, PADDING | HMAC), "version and flags by the tool's default")
 dump = tool("dump", a)
 for regex in (rf"superblock_version {sb.version}\b", r"integrity_tag_size 4\b",
               rf"journal_sections {sb.journal_sections}\b",
@@ -119,6 +121,36 @@ for letter, words in (("B", ["-B", "--bitmap-sectors-per-bit", 1024, "--bitmap-f
     tool("close", "i")
     A.check()
 
+# --- mode J, which the tool takes by itself ---
+
+tool("open", "--integrity", "crc32c", a, "i")
+expect_match(Device("i").table(), r"^\S+ 0 4 J .* journal_watermark:50 commit_time:10000 ", "table in mode J")
+status_of("i", type="INTEGRITY", integrity="crc32c", tag_size=4, sector_size="4096 bytes", mode="read/write",
+          size=f"{A.sb.provided} sectors", failures=0)
+read_all("/dev/mapper/i", 1, 4096)
+write_all("/dev/mapper/i", 5, 4096)
+tool("close", "i")
+A.check()
+tool("open", "--journal-watermark", 80, "--journal-commit-time", 77, "--integrity", "crc32c", a, "i")
+expect_match(Device("i").table(), r" journal_watermark:79 commit_time:77 ", "table in mode J, of 48 entries")
+read_all("/dev/mapper/i", 5, 4096)
+tool("close", "i")
+for crypt in ("ctr-aes", "cbc-aes"):
+    words = ["--journal-crypt", crypt, "--journal-crypt-key-file", key, "--journal-crypt-key-size", 32]
+    tool("format", "-q", "--integrity", "crc32c", *MAC_KEY, *words, f)
+    tool("open", "--integrity", "crc32c", *MAC_KEY, *words, f, "i")
+    write_all("/dev/mapper/i", 6, 512)
+    tool("close", "i")
+    log.mark()
+    tool_fails("without the key of the journal", "open", "--integrity", "crc32c", *MAC_KEY, f, "i")
+    log.expect("cannot resume: the journal is damaged or not encrypted as the table says")
+    load("intree")
+    tool("open", "--integrity", "crc32c", *MAC_KEY, *words, f, "i")
+    read_all("/dev/mapper/i", 6, 512)
+    tool("close", "i")
+    load("ours")
+clear(f)
+
 # --- wrong algorithm, key, device ---
 
 tool_fails("no volume", "open", "-D", "--integrity", "crc32c", f, "i")
@@ -126,12 +158,12 @@ tool_fails("no volume", "dump", f)
 
 # --- keys and a separate data device ---
 
-tool("format", "-q", *HMAC_KEY, *MAC_KEY, "--tag-size", 20, c)
-C = Volume(c, f"internal_hash:hmac(sha256):{KEY * 2} journal_mac:hmac(sha256):{mac.read_bytes().hex()}", tag=20)
+tool("format", "-q", *HMAC_KEY, "--tag-size", 20, c)
+C = Volume(c, f"internal_hash:hmac(sha256):{KEY * 2}", tag=20)
 C.check()
-text = tool_fails("keyed recalculation", "open", "-D", "--integrity-recalculate", *HMAC_KEY, *MAC_KEY, c, "i")
+text = tool_fails("keyed recalculation", "open", "-D", "--integrity-recalculate", *HMAC_KEY, c, "i")
 expect_match(text, "Kernel refuses to activate insecure recalculate", "keyed recalculation")
-tool("open", "-D", "--integrity-recalculate", "--integrity-legacy-recalculate", *HMAC_KEY, *MAC_KEY, c, "i")
+tool("open", "-D", "--integrity-recalculate", "--integrity-legacy-recalculate", *HMAC_KEY, c, "i")
 status_of("i", tag_size=20)
 pass_ends()
 tool("close", "i")
@@ -140,7 +172,7 @@ C.check()
 tool("format", "-q", "--integrity", "xxhash64", "--tag-size", 8, "--data-device", d, e)
 D = Volume(d, "internal_hash:xxhash64", e)
 D.check()
-expect_eq((D.sb.version, D.sb.provided), (2, size_of(d) // SECTOR), "version and size with --data-device")
+expect_eq((D.sb.version, D.sb.provided), (5, size_of(d) // SECTOR), "version and size with --data-device")
 tool("open", "-D", "--integrity", "xxhash64", "--data-device", d, e, "i")
 write_all("/dev/mapper/i", 2, 512)
 status_of("i", integrity="xxhash64")
@@ -151,13 +183,13 @@ D.check()
 
 load("intree")
 tool("open", "--integrity", "crc32c", a, "i")
-read_all("/dev/mapper/i", 1, 4096)
+read_all("/dev/mapper/i", 5, 4096)
 write_all("/dev/mapper/i", 3, 4096)
 tool("close", "i")
 tool("open", "--integrity", "sha256", b, "i")
 expect_eq(contents("/dev/mapper/i") == data, True, "recalculated data read by in-tree")
 tool("close", "i")
-tool("open", *HMAC_KEY, *MAC_KEY, "--integrity-legacy-recalculate", c, "i")
+tool("open", *HMAC_KEY, "--integrity-legacy-recalculate", c, "i")
 contents("/dev/mapper/i")
 tool("close", "i")
 tool("open", "--integrity", "xxhash64", "--data-device", d, e, "i")

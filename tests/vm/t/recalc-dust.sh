@@ -36,15 +36,9 @@ dust() {
 	msg v idle
 	wait_pass v 60
 	if [ "$spb" = 8 ]; then
-<<<<<<< HEAD
 		expect_eq "$(dm_status v | cut -d' ' -f7-8)" "3 800" "bad blocks, and the first"
 	else
 		expect_eq "$(dm_status v | cut -d' ' -f7-8)" "4 803" "bad blocks, and the first"
-=======
-		expect_eq "$(dm_status v | cut -d' ' -f7,8)" "3 800" "bad blocks, and the first"
-	else
-		expect_eq "$(dm_status v | cut -d' ' -f7,8)" "4 803" "bad blocks, and the first"
->>>>>>> f993a54c4b1961323483376dfe059a031eab18b3
 	fi
 	expect_ios $V <<-END
 		EIO read 800 8

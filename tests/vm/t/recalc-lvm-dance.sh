@@ -17,7 +17,7 @@ fill /dev/ram0 44
 
 # As lib/activate builds it: tag 4, fix_padding, block_size and the hash named; metadata zeroed.
 lvm() { table /dev/mapper/rimage 0 4 "$MODE" fix_padding block_size:512 internal_hash:crc32c meta_device:/dev/ram1 "$@"; }
-MODE=D
+MODE=J		# which LVM uses
 
 dm_create rimage $SMALL linear /dev/ram0 0
 dm_create v $SMALL "$(lvm recalculate no_recalculate)"
@@ -66,9 +66,8 @@ expect_match "$(dm_status v)" "^0 $SMALL [0-9]+ recalculate [0-9]+/$SMALL " "sta
 expect_match "$(percent)" '^[0-9]+$' "percent"
 part_way
 
-# The other implementation takes it on, in the mode that LVM uses, and gives it back.
+# The other implementation takes it on, and gives it back.
 load_intree
-MODE=J
 dm_create v $SMALL "$(lvm)"
 [ "$(dm_field v 3)" -ge "$last" ] || fail "in-tree is at $(dm_field v 3), we were at $last"
 dm_remove v
@@ -80,7 +79,6 @@ say "in-tree stopped at $(sb_now /dev/ram1 recalc_sector)"
 poke /dev/ram1 32 "$(le "$last" 8)"
 
 load_ours
-MODE=D
 create $SMALL
 part_way
 mark

@@ -33,6 +33,8 @@ WRONG = [
     *(("tag_size", n, f"tag size {n} ") for n in (0, 1, 3, 5, 255, 256, 260, 65535)),
     ("journal_sections", 0, "journal_sections 0"),
     *(("journal_sections", n, "too small|no layout is possible") for n in (1000, 0x7fffffff, 0x80000000, 0xffffffff)),
+    # Tags and data are no journal, and are not made an empty one.
+    *(("journal_sections", n, "cannot resume: the journal is damaged, and may be another size") for n in (2, 3, 16)),
     *(("log2_spb", n, f"log2_sectors_per_block {n} ") for n in (1, 2, 3, 4, 31, 32, 255)),
     ("flags", MAC, "flags 0x1 say journal MAC"),
     ("flags", INLINE, "flags 0x20 say inline"),
@@ -44,6 +46,7 @@ WRONG_SEPARATE = [
     *(("log2_interleave", n, f"log2_interleave_sectors {n} is not 0") for n in (1, 3, 15, 31, 255)),
     *(("log2_spb", n, f"log2_sectors_per_block {n} ") for n in (0, 2, 4, 255)),
     *(("journal_sections", n, "journal_sections 0|too small|no layout") for n in (0, 100, 0xffffffff)),
+    *(("journal_sections", n, "cannot resume: the journal is damaged, and may be another size") for n in (2, 8)),
     *(("log2_bitmap", n, f"log2_blocks_per_bitmap_bit {n} ") for n in (61, 64)),
 ]
 # What is only advice: it loads, reads, and the superblock is right afterwards.
@@ -74,7 +77,7 @@ for v, wrong in ((inter, WRONG), (separate, WRONG_SEPARATE)):
         set_field(v.sb_dev, field, value)
         before = digest(*v.disks)
         log.mark()
-        expect_refused((EINVAL, errno.ENOSPC), f"{field} = {value}", v.open, length=8)
+        expect_refused((EINVAL, errno.ENOSPC, errno.EIO), f"{field} = {value}", v.open, length=8)
         log.expect(f"integrity: .*({regex})")
         expect_eq(digest(*v.disks), before, f"disk after {field} = {value}")
         restore(v)
