@@ -5,7 +5,7 @@
 # table they fail. What is written before and after a discard comes in that order, also over the journal.
 # Filler that is there is not written again. The disks are what the kernel's own target makes of the same, and
 # discarding is faster than there.
-# kernels: 6.1 6.12
+# kernels: 6.12
 # timeout: 240
 
 . "$DMI_TOP/tests/vm/lib.sh"

@@ -3,7 +3,7 @@
 # What was acknowledged as durable is on the disks, data and tags, each on its own device:
 # after a flush all writes that were acknowledged before it, after a write with FUA (or
 # O_DSYNC) that write. Devices that keep only what was flushed have it after a loss of power.
-# kernels: 6.1 6.12
+# kernels: 6.12
 # timeout: 300
 
 . "$DMI_TOP/tests/vm/lib.sh"

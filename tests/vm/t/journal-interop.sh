@@ -4,7 +4,7 @@
 # module: what ours left is replayed by the kernel's own target and the other way round, in turns over
 # several rounds, for hashes, ciphers, MACs, block sizes and layouts; after each every block is what was
 # written, and the oracle says so as well, in memory and with `journal --apply`.
-# kernels: 6.1 6.12
+# kernels: 6.12
 # timeout: 420
 
 . "$DMI_TOP/tests/vm/lib.sh"

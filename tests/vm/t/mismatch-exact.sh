@@ -5,7 +5,7 @@
 # it. A buffer that changes during the read is no mismatch; a read that fails is not
 # verified; I/O that is not of whole blocks is refused, by the block layer and, where
 # that lets it through, by the target.
-# kernels: 6.1 6.12
+# kernels: 6.12
 # timeout: 420
 
 . "$DMI_TOP/tests/vm/lib.sh"

@@ -3,7 +3,7 @@
 # A read-only table, and any table on a read-only device, writes nothing at all, neither
 # when it is activated nor while it is used, suspended, resumed, removed or asked to
 # recalculate; reads are verified as ever. A blank disk is not formatted by it.
-# kernels: 6.1 6.12
+# kernels: 6.12
 # timeout: 420
 
 . "$DMI_TOP/tests/vm/lib.sh"

@@ -4,7 +4,7 @@
 # count is that of its words, and it is word for word the in-tree target's line for the
 # same volume and options. The status begins with the three words that libdm and LVM
 # scan, and has as many as documented.
-# kernels: 6.1 6.12
+# kernels: 6.12
 # timeout: 420
 
 . "$DMI_TOP/tests/vm/lib.sh"
