@@ -83,7 +83,10 @@ static int find(struct dm_integrity_c *ic, struct activation *a, char *why, size
 
 	plan->bitmap_mode = ic->mode->keeps_bitmap;
 	plan->in_use = ic->sb.bitmap_in_use;
-	plan->same_granularity = ic->sb.log2_blocks_per_bit == b->g.log2_blocks_per_bit;
+	/* A table can ask for the one that is stored while the bits mean nothing. */
+	plan->same_granularity = ic->sb.log2_blocks_per_bit == b->g.log2_blocks_per_bit &&
+				 ic->sb.log2_blocks_per_bit !=
+					 integrity_bitmap_no_granularity(&ic->layout);
 	plan->requested = ic->recalc_pending && !ic->read_only &&
 			  (!a->stored_flag || ic->params.reset_recalculate);
 	plan->provided_sectors = ic->layout.provided_sectors;
@@ -176,8 +179,11 @@ static int carry_out(struct dm_integrity_c *ic, const struct activation *a)
 			r = integrity_bitmap_store(ic);
 		return r ?: store(ic, a, true, granularity);
 	case INTEGRITY_BITMAP_FILL:
-		/* All 1 is right by any granularity. */
-		r = integrity_bitmap_store(ic);
+		/* Half way, the bits of one granularity are not to be read by the other. */
+		if (!plan->same_granularity)
+			r = store(ic, a, true, integrity_bitmap_no_granularity(&ic->layout));
+		if (!r)
+			r = integrity_bitmap_store(ic);
 		return r ?: store(ic, a, true, granularity);
 	case INTEGRITY_BITMAP_NONE:
 		break;
@@ -212,6 +218,10 @@ static int may_recalculate(struct dm_integrity_c *ic, const struct activation *a
 	int r;
 
 	*mark = plan->recalc_sector;
+	if (plan->recalculating && !ic->tags.hash) {
+		snprintf(why, why_size, "tags are to be recalculated, which needs internal_hash");
+		return -EINVAL;
+	}
 	if (ic->read_only || !plan->recalculating || (plan->in_use && !plan->requested) ||
 	    plan->recalc_sector >= plan->provided_sectors)
 		return 0;

@@ -310,6 +310,8 @@ static void write_over(struct integrity_io *io)
 /* Data and tags are stored. */
 static void regions_written(struct integrity_io *io)
 {
+	if (!io->error)
+		integrity_check_stored(io->ic, io->sector, io->sectors);
 	integrity_range_unlock(&io->ic->ranges, &io->range);
 	write_over(io);
 }
@@ -366,11 +368,13 @@ static u64 regions_pass_run(struct dm_integrity_c *ic, u64 sector, bool *skip)
 {
 	struct integrity_bitmap *b = &ic->bitmap;
 	u64 begin = integrity_bit(&b->g, sector), at;
+	/* Not so long with interrupts off. */
+	u64 end = min_t(u64, b->g.bits, begin + INTEGRITY_BITMAP_BLOCK_BITS);
 	unsigned long flags;
 
 	spin_lock_irqsave(&b->lock, flags);
 	*skip = integrity_bits_next(b->recovery, begin, begin + 1, true) != begin;
-	at = integrity_bits_next(b->recovery, begin, b->g.bits, *skip);
+	at = integrity_bits_next(b->recovery, begin, end, *skip);
 	spin_unlock_irqrestore(&b->lock, flags);
 	return min(at << b->g.log2_sectors_per_bit, ic->layout.provided_sectors) - sector;
 }
@@ -421,7 +425,6 @@ static int regions_pass_reset(struct dm_integrity_c *ic)
 {
 	struct integrity_bitmap *b = &ic->bitmap;
 	u64 first, end;
-	int r;
 
 	for (first = 0; first < b->g.bits; first = end) {
 		end = min_t(u64, first + INTEGRITY_BITMAP_BLOCK_BITS, b->g.bits);
@@ -430,10 +433,11 @@ static int regions_pass_reset(struct dm_integrity_c *ic)
 		set_bits(ic, first, end);
 		spin_unlock_irq(&b->lock);
 	}
-	r = wait_blocks(b);
-	if (r)
-		regions_pass_given_up(ic);
-	return r;
+	/*
+	 * On an error they stay to be recovered: nothing is lost by making a tag that is right again,
+	 * and what was to be recovered before still is.
+	 */
+	return wait_blocks(b);
 }
 
 /* --- flush --- */

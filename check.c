@@ -232,7 +232,7 @@ static int check_range(struct dm_integrity_c *ic, const struct integrity_message
 	}
 	*end = *start + sectors;
 	/* Those have no tags yet. */
-	if (integrity_recalc_pending(ic) && mark < *end) {
+	if (mark < *end) {
 		DMWARN("%s: check: blocks from sector %llu on are left out, they are to be recalculated first",
 		       integrity_name(ic), max(mark, *start));
 		*end = max(mark, *start);
@@ -276,7 +276,7 @@ int integrity_check_begin(struct dm_integrity_c *ic, const struct integrity_mess
 
 	spin_lock(&r->lock);
 	WRITE_ONCE(c->open, true);
-	c->held = integrity_recalc_pending(ic);
+	c->held = integrity_recalc_mark(r) < ic->layout.provided_sectors;
 	c->start = start;
 	c->end = end;
 	c->bad = 0;

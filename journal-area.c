@@ -15,6 +15,7 @@
 #include <linux/crypto.h>
 #include <linux/mm.h>
 #include <linux/scatterlist.h>
+#include <linux/sched/mm.h>
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
 
@@ -52,12 +53,18 @@ static int crypt(struct integrity_journal *j, struct scatterlist *sg, unsigned i
 {
 	struct skcipher_request *req = j->request;
 	DECLARE_CRYPTO_WAIT(wait);
+	unsigned int noio;
+	int r;
 
+	/* What the driver allocates must not wait for I/O to this device. */
+	noio = memalloc_noio_save();
 	skcipher_request_set_callback(req, CRYPTO_TFM_REQ_MAY_BACKLOG | CRYPTO_TFM_REQ_MAY_SLEEP,
 				      crypto_req_done, &wait);
 	skcipher_request_set_crypt(req, sg, sg, bytes, iv);
-	return crypto_wait_req(encrypt ? crypto_skcipher_encrypt(req) :
-					 crypto_skcipher_decrypt(req), &wait);
+	r = crypto_wait_req(encrypt ? crypto_skcipher_encrypt(req) :
+				      crypto_skcipher_decrypt(req), &wait);
+	memalloc_noio_restore(noio);
+	return r;
 }
 
 /* The keystream of the whole area, and the commit ids. */
@@ -445,7 +452,7 @@ static int alloc_ring(struct dm_integrity_c *ic)
 		return -ENOMEM;
 	for (i = 0; i < entries; i++) {
 		INIT_HLIST_NODE(&j->node[i].link);
-		j->node[i].sector = INTEGRITY_NODE_EMPTY;
+		integrity_node_clear(&j->node[i]);
 	}
 	j->threshold = div_u64(entries * (100 - ic->params.journal_watermark) + 50, 100);
 	return 0;

@@ -31,7 +31,7 @@ static bool section_has_copy(struct integrity_io *io, u32 section)
 
 	spin_lock_irqsave(&j->lock, flags);
 	for (n = 0; n < entries && !found; n++, node++)
-		found = !hlist_unhashed(&node->link) && within(io, READ_ONCE(node->sector));
+		found = !hlist_unhashed(&node->link) && within(io, integrity_node_sector(node));
 	spin_unlock_irqrestore(&j->lock, flags);
 	return found;
 }
@@ -45,7 +45,7 @@ static bool block_has_copy(struct dm_integrity_c *ic, u64 sector)
 
 	spin_lock_irqsave(&j->lock, flags);
 	hlist_for_each_entry(node, integrity_journal_bucket(&ic->layout, j, sector), link)
-		found |= READ_ONCE(node->sector) == sector;
+		found |= integrity_node_sector(node) == sector;
 	spin_unlock_irqrestore(&j->lock, flags);
 	return found;
 }

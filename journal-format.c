@@ -324,7 +324,8 @@ int integrity_replay_plan(const struct integrity_layout *l,
 	plan->empty = true;
 	for (section = 0; section < l->journal_sections; section++) {
 		sequences |= states[section].sequences;
-		if (states[section].used)
+		/* What is in metadata that is unknown nobody knows. */
+		if (states[section].used || states[section].unknown_metadata)
 			plan->empty = false;
 		if (states[section].unknown)
 			plan->damaged = true;

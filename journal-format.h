@@ -240,7 +240,7 @@ enum integrity_section_fit integrity_section_fit(const struct integrity_section_
  * @first: the oldest section. An erase begins here too, see integrity_erase_step().
  * @count: sections in the run from @first on, see integrity_replay_section()
  * @first_sequence: of section @first, when @count is not 0
- * @empty: there is nothing to replay, whatever @count is
+ * @empty: there is nothing to replay, nor lost, whatever @count is
  * @damaged: there is a sector in the journal that is unknown
  * @erase: when the replay is through and flushed, rewrite all sections empty with
  * @erase_sequence, in the order of integrity_erase_step()

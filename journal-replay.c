@@ -88,8 +88,11 @@ int integrity_journal_clear(struct dm_integrity_c *ic)
 	r = write_empty(ic, at, l->journal_sections - at, ring->fill_sequence);
 	if (!r)
 		r = write_empty(ic, 0, at, integrity_sequence_add(ring->fill_sequence, 1));
-	if (!r)
+	if (!r) {
 		j->written = false;
+		/* It is written: what comes next, if this table is resumed, is the round after it. */
+		j->ring.fill_sequence = integrity_sequence_add(j->ring.fill_sequence, 1);
+	}
 	mutex_unlock(&j->commit_lock);
 	return r;
 }
@@ -150,8 +153,8 @@ static int remember_lost(struct lost_blocks *lost, u64 sector, u64 age)
 		return 0;
 	}
 	if (!lost->table)
-		lost->table = kvcalloc(1 << LOST_BITS, sizeof(*lost->table), GFP_KERNEL);
-	b = kmalloc(sizeof(*b), GFP_KERNEL);
+		lost->table = kvcalloc(1 << LOST_BITS, sizeof(*lost->table), GFP_NOIO);
+	b = kmalloc(sizeof(*b), GFP_NOIO);
 	if (!lost->table || !b) {
 		kfree(b);
 		return -ENOMEM;
@@ -379,7 +382,7 @@ static bool size_in_doubt(struct dm_integrity_c *ic)
 	for (section = 0; section < l->journal_sections; section++)
 		unknown += ic->journal.state[section].unknown;
 	return 2 * unknown >= (u64)l->journal_sections * l->journal_section_sectors ||
-	       le64_to_cpu(ic->sb.image->provided_data_sectors) != l->provided_sectors;
+	       le64_to_cpu(ic->sb.image->provided_data_sectors) > l->provided_sectors;
 }
 
 int integrity_journal_restart(struct dm_integrity_c *ic)

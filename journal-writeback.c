@@ -272,7 +272,7 @@ static bool take_newest(struct integrity_writeback *wb, u32 section, u32 n, u64 
 	bool newest = true;
 
 	spin_lock_irq(&j->lock);
-	*sector = node->sector;
+	*sector = integrity_node_sector(node);
 	if (*sector == INTEGRITY_NODE_EMPTY) {
 		spin_unlock_irq(&j->lock);
 		return false;
@@ -281,7 +281,7 @@ static bool take_newest(struct integrity_writeback *wb, u32 section, u32 n, u64 
 	hlist_for_each_entry(other, integrity_journal_bucket(&ic->layout, j, *sector), link) {
 		if (other == node)
 			break;
-		if (other->sector == *sector && is_committed(ic, other)) {
+		if (integrity_node_sector(other) == *sector && is_committed(ic, other)) {
 			newest = false;
 			break;
 		}
@@ -303,11 +303,11 @@ static void forget_section(struct dm_integrity_c *ic, u32 section)
 		if (hlist_unhashed(&node->link))
 			continue;
 		hlist_del_init(&node->link);
-		node->sector = INTEGRITY_NODE_EMPTY;
+		integrity_node_clear(node);
 		WRITE_ONCE(j->nodes, j->nodes - 1);
 	}
 	spin_unlock_irq(&j->lock);
-	wait_event(j->wait, !atomic_read(&j->section[section].readers));
+	wait_event(j->wait, !atomic_read_acquire(&j->section[section].readers));
 }
 
 /* Return: false when there was nothing to do, or the device has failed. */
@@ -329,10 +329,14 @@ static bool write_back_committed(struct dm_integrity_c *ic)
 
 	integrity_writeback_begin(&wb, ic);
 	blk_start_plug(&plug);
-	for (i = 0, section = first; i < count; i++, section = integrity_next_section(l, section))
+	for (i = 0, section = first; i < count && !atomic_read(&ic->failed); i++) {
 		integrity_writeback_section(&wb, section, take_newest);
+		section = integrity_next_section(l, section);
+	}
 	blk_finish_plug(&plug);
 	r = integrity_writeback_end(&wb);
+	if (!r)
+		r = atomic_read(&ic->failed);
 	trace_dm_integrity_journal_writeback(ic, first, count, wb.entries, r);
 	if (r) {
 		integrity_fail(ic, "writing back the journal", integrity_no_mismatch(r));

@@ -105,7 +105,8 @@ static int fill_entry(struct integrity_io *io, u32 section, u32 n, u64 sector,
 	if (ic->tags.hash) {
 		/* Of the copy: the caller may change its pages while we compute. */
 		r = integrity_tag_of_data(ic, sector, data, tag);
-		memcpy(to, tag, l->tag_size);
+		if (!r)
+			memcpy(to, tag, l->tag_size);
 	} else if (io->saved.integrity) {
 		integrity_payload_get(io, sector, to);
 	} else {
@@ -116,8 +117,7 @@ static int fill_entry(struct integrity_io *io, u32 section, u32 n, u64 sector,
 		return r;
 	}
 	integrity_entry_fill(l, raw, n, sector);
-	/* Pairs with the acquire in find_copy(): who finds the entry finds all of it. */
-	smp_store_release(&j->node[(u64)section * l->journal_section_entries + n].sector, sector);
+	integrity_node_publish(&j->node[(u64)section * l->journal_section_entries + n], sector);
 	return 0;
 }
 
@@ -222,8 +222,7 @@ static struct integrity_journal_node *find_copy(struct dm_integrity_c *ic, u64 s
 
 	spin_lock_irqsave(&j->lock, flags);
 	hlist_for_each_entry(node, integrity_journal_bucket(l, j, sector), link) {
-		/* Pairs with the release in fill_entry(). */
-		if (smp_load_acquire(&node->sector) != sector)
+		if (integrity_node_sector(node) != sector)
 			continue;
 		found = node;
 		*section = div_u64(node - j->node, l->journal_section_entries);
@@ -337,7 +336,7 @@ static int seal_section(struct dm_integrity_c *ic, u32 section, u8 sequence, u32
 	u8 *raw = integrity_journal_raw(l, j, section);
 
 	/* Writes fill their entries where they took them, without sleeping: not for long. */
-	wait_event(j->wait, !atomic_read(&j->section[section].filling));
+	wait_event(j->wait, !atomic_read_acquire(&j->section[section].filling));
 	if (entries < l->journal_section_entries)
 		integrity_section_pad(l, raw, entries);
 	return integrity_section_seal(ic, raw, section, sequence);
@@ -362,7 +361,9 @@ static int commit_sections(struct dm_integrity_c *ic)
 	if (!count)
 		return 0;
 
-	first = (now.tail + (u64)now.committed) % l->journal_sections;
+	first = now.tail + now.committed;
+	if (first >= l->journal_sections)
+		first -= l->journal_sections;
 	for (i = 0, section = first; i < count && !r; i++) {
 		/* Only the last one may be in part. */
 		r = seal_section(ic, section, filled_sequence(&now, section),
@@ -422,21 +423,20 @@ static int journal_stop(struct dm_integrity_c *ic)
 	int r;
 
 	r = integrity_journal_commit(ic);
-	if (r)
-		return r;
 	queue_work(j->writeback_wq, &j->writeback_work);
 	flush_workqueue(j->writeback_wq);
 	/* What write-back asked for when it ended, with nothing left to do. */
 	flush_work(&j->commit_work);
+	/* Also of a device that failed nothing may go on: another table takes over now. */
 	flush_workqueue(j->writeback_wq);
-	r = atomic_read(&ic->failed);
+	r = r ?: atomic_read(&ic->failed);
 	if (!r)
 		r = integrity_flush(ic);
 	if (!r && j->written) {
 		r = integrity_journal_clear(ic);
 		if (r)
-			DMERR("%s: the journal was not cleared (error %d), but nothing in it is needed",
-			      integrity_name(ic), r);
+			integrity_fail(ic, "clearing the journal, in which nothing is needed",
+				       integrity_no_mismatch(r));
 	}
 	return r;
 }

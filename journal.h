@@ -52,8 +52,35 @@ struct skcipher_request;
 /* One for each entry: section * journal_section_entries + entry. */
 struct integrity_journal_node {
 	struct hlist_node link;		/* in journal.table, while the entry is in use */
-	u64 sector;			/* logical; EMPTY until the entry is filled */
+	u32 sector_high;		/* of the logical sector; all ones until the entry is filled */
+	u32 sector_low;
 };
+
+/*
+ * The entry is filled: who finds the sector finds all that was stored before. Two halves, so that a
+ * machine of 32 bits can publish it.
+ */
+static inline void integrity_node_publish(struct integrity_journal_node *node, u64 sector)
+{
+	WRITE_ONCE(node->sector_low, lower_32_bits(sector));
+	/* Pairs with the acquire in integrity_node_sector(). */
+	smp_store_release(&node->sector_high, upper_32_bits(sector));
+}
+
+/* journal.lock is held, or nobody else is there. */
+static inline void integrity_node_clear(struct integrity_journal_node *node)
+{
+	WRITE_ONCE(node->sector_high, U32_MAX);
+}
+
+/* The logical sector, or INTEGRITY_NODE_EMPTY; journal.lock is held. */
+static inline u64 integrity_node_sector(const struct integrity_journal_node *node)
+{
+	/* Pairs with the release in integrity_node_publish(). */
+	u32 high = smp_load_acquire(&node->sector_high);
+
+	return high == U32_MAX ? INTEGRITY_NODE_EMPTY : (u64)high << 32 | node->sector_low;
+}
 
 struct integrity_journal_section {
 	atomic_t filling;		/* writes that have entries here that are not filled */

@@ -133,7 +133,7 @@ static int make_plan(struct journal *j, struct integrity_replay_plan *plan)
 		MUST(!state->used || state->unknown_metadata != 0xff);
 		sequences |= state->sequences;
 		unknown |= state->unknown;
-		used |= state->used;
+		used |= state->used || state->unknown_metadata;
 	}
 
 	r = integrity_replay_plan(&j->l, j->states, j->journal_mode, plan);
