@@ -434,8 +434,8 @@ static int regions_pass_reset(struct dm_integrity_c *ic)
 		spin_unlock_irq(&b->lock);
 	}
 	/*
-	 * On an error they stay to be recovered: nothing is lost by making a tag that is right again,
-	 * and what was to be recovered before still is.
+	 * On an error they stay to be recovered: nothing is lost by making a tag that is right
+	 * again, and what was to be recovered before still is.
 	 */
 	return wait_blocks(b);
 }

@@ -90,7 +90,7 @@ int integrity_journal_clear(struct dm_integrity_c *ic)
 		r = write_empty(ic, 0, at, integrity_sequence_add(ring->fill_sequence, 1));
 	if (!r) {
 		j->written = false;
-		/* It is written: what comes next, if this table is resumed, is the round after it. */
+		/* If this table is resumed, what it writes next is the round after that. */
 		j->ring.fill_sequence = integrity_sequence_add(j->ring.fill_sequence, 1);
 	}
 	mutex_unlock(&j->commit_lock);

@@ -57,8 +57,8 @@ struct integrity_journal_node {
 };
 
 /*
- * The entry is filled: who finds the sector finds all that was stored before. Two halves, so that a
- * machine of 32 bits can publish it.
+ * The entry is filled: who finds the sector finds all that was stored before. Two halves, so
+ * that a machine of 32 bits can publish it.
  */
 static inline void integrity_node_publish(struct integrity_journal_node *node, u64 sector)
 {

@@ -1,9 +1,9 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-only
-"""churn.py NAME ROUNDS SEED DATA META BLOCKSIZE OPTION...
+"""churn.py NAME ROUNDS SEED DATA META BLOCKSIZE MODES OPTION...
 
 Makes a volume, then does ROUNDS random things to it while a pass and I/O go on, lets the pass come
-to its end and takes the volume down. Says what was done. Any I/O that fails, any block that is not
+to its end and takes the volume down. Each table is in one of the MODES, as DJ. Says what was done. Any I/O that fails, any block that is not
 what was last written, anything refused that should not be, ends it with status 1.
 """
 
@@ -19,7 +19,8 @@ import time
 from dm import Dm
 
 name, rounds, seed, data, meta, block = *sys.argv[1:2], *map(int, sys.argv[2:4]), *sys.argv[4:6], int(sys.argv[6])
-options = sys.argv[7:] + [f"block_size:{block}", "journal_sectors:64"]
+modes = sys.argv[7]
+options = ["journal_sectors:1000"] + sys.argv[8:] + [f"block_size:{block}"]
 if meta != data:
     options.append(f"meta_device:{meta}")
 rng = random.Random(f"{seed} {name}")
@@ -53,7 +54,9 @@ def superblock():
 
 def table(length, *words):
     words = options + list(words)
-    return f"0 {length} integrity {data} 0 - D {len(words)} {' '.join(words)}"
+    mode = rng.choice(modes)
+    counts[mode] += 1
+    return f"0 {length} integrity {data} 0 - {mode} {len(words)} {' '.join(words)}"
 
 
 class Workers:
@@ -270,7 +273,7 @@ for thread in workers.threads:
 if not trouble and status()[0] != "0":
     trouble.append(f"mismatches: {dev.status()}")
 if trouble:
-    sys.exit(f"FAILED: {name}: after {sum(counts.values())} rounds, the last a {what}: " + "; ".join(trouble))
+    sys.exit(f"FAILED: {name}: after {n + 1} rounds, the last a {what}: " + "; ".join(trouble))
 dev.remove_retry()
-print(f"{name}: {sum(counts.values())} rounds ({', '.join(f'{v} {k}' for k, v in sorted(counts.items()))}), "
+print(f"{name}: {n + 1} rounds ({', '.join(f'{v} {k}' for k, v in sorted(counts.items()))}), "
       f"{sum(workers.done)} I/Os")

@@ -266,14 +266,15 @@ run("modprobe", "dm-log-writes")
 RAM = ramdisks(12, 4)
 number = 0
 for mode in MODES:
-    # Of a second mode the half is enough.
+    # A mark is at one moment in the log of one device only: in mode J, where data goes from one device to
+    # the other in the background, two logs say nothing of one moment.
     for options, separate, threads, steps in (
             ("internal_hash:crc32c block_size:4096", True, 1, 10),
             ("internal_hash:crc32c block_size:4096", True, 3, 4),
             ("internal_hash:sha256 block_size:512", False, 1, 10),
             ("internal_hash:sha256 block_size:512", False, 3, 4),
             ("internal_hash:sha256 block_size:512", True, 3, 4)):
-        if mode != MODES[0] and threads == 1:
+        if mode == "J" and separate:
             continue
         trial(mode, options, separate, threads, steps, SEED + number)
         number += 1

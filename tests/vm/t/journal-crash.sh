@@ -7,6 +7,6 @@
 # the journal goes on so that a second crash loses nothing either.
 # host: yes
 # kernels: 6.12
-# timeout: 900
+# timeout: 600
 
 exec /usr/bin/python3 "$DMI_TOP/tests/vm/journal-crash"

@@ -4,6 +4,6 @@
 # volume comes up and can be closed, and no block reads as something that was never written.
 # host: yes
 # kernels: debug
-# timeout: 2400
+# timeout: 600
 
 exec /usr/bin/python3 "$DMI_TOP/tests/vm/journal-damage" fuzz
