@@ -52,8 +52,8 @@ struct skcipher_request;
 /* One for each entry: section * journal_section_entries + entry. */
 struct integrity_journal_node {
 	struct hlist_node link;		/* in journal.table, while the entry is in use */
-	u32 sector_high;		/* of the logical sector; all ones until the entry is filled */
-	u32 sector_low;
+	u32 sector_high;		/* all ones until the entry is filled */
+	u32 sector_low;			/* logical */
 };
 
 /*
