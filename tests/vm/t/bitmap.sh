@@ -161,7 +161,8 @@ def batches():
         writes = written("/dev/mapper/slow")[0] - before
     slow.remove()
     v.check()
-    if writes > 40:
+    # How many come together depends on how fast the writers are.
+    if writes > (72 if os.environ["DMI_KERNEL"] == "debug" else 40):
         fail(f"{writes} writes to the metadata device for 96 regions by 16 writers")
     return writes
 

@@ -475,6 +475,10 @@ if not (tracing / "events").exists():
 if (tracing / "events/dm_integrity").exists():
     clear(meta)
     v = Volume(data, "internal_hash:crc32c journal_sectors:1000", meta, mode="J").format()
+    # Others may have used it in this boot.
+    (tracing / "events/enable").write_text("0")
+    (tracing / "trace").write_text("")
+    (tracing / "tracing_on").write_text("1")
     (tracing / "events/dm_integrity/enable").write_text("1")
     with v.open("recalculate") as dev:
         over(dev)
