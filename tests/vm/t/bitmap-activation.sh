@@ -3,7 +3,8 @@
 # The table of activation (on-disk-format.rst, 5.3), row by row: whatever an earlier life left - closed, or
 # with a bitmap that is clean, dirty, of another granularity, with a recalculation pending, of a device that
 # grew or shrank - ours makes the same of it in modes J, D and B as the kernel's own target, byte for byte.
-# kernels: 6.1 6.12
+# kernels: 6.12
+# long-kernels: 6.1
 # timeout: 300
 
 . "$DMI_TOP/tests/vm/lib.sh"

@@ -5,7 +5,8 @@
 # writes to many regions share writes of the bitmap; a clean end leaves an empty journal. After a crash
 # only dirty regions are made again, damage elsewhere is still found, and a recovery that is interrupted
 # by a clean end goes on where it is needed, also under in-tree.
-# kernels: 6.12 debug
+# kernels: 6.12
+# long-kernels: 6.1 debug
 # timeout: 240
 
 . "$DMI_TOP/tests/vm/lib.sh"

@@ -6,7 +6,8 @@
 # up, and its device removed; it can be of a part; it and a recalculation exclude each other; blocks
 # that are still to be recalculated are left out; what cannot be read is bad, too; a list that
 # overflows says so. Events come at the first bad block and at the end.
-# kernels: 6.12 debug
+# kernels: 6.12
+# long-kernels: 6.1 debug
 # timeout: 240
 
 . "$DMI_TOP/tests/vm/lib.sh"

@@ -3,7 +3,8 @@
 # A table with any argument wrong in any way is refused with an error, and the kernel's
 # log names the argument and says what is wrong with it; no key gets into the log;
 # nothing is written to the disks, and a right table loads afterwards.
-# kernels: debug
+# kernels: 6.12
+# long-kernels: debug
 # timeout: 420
 
 . "$DMI_TOP/tests/vm/lib.sh"

@@ -6,6 +6,7 @@
 # Filler that is there is not written again. The disks are what the kernel's own target makes of the same, and
 # discarding is faster than there.
 # kernels: 6.12
+# long-kernels: 6.1
 # timeout: 240
 
 . "$DMI_TOP/tests/vm/lib.sh"

@@ -4,6 +4,7 @@
 # volume comes up and can be closed, and no block reads as something that was never written.
 # host: yes
 # kernels: debug
+# long: yes
 # timeout: 600
 
 exec /usr/bin/python3 "$DMI_TOP/tests/vm/journal-damage" fuzz

@@ -5,6 +5,7 @@
 # several rounds, for hashes, ciphers, MACs, block sizes and layouts; after each every block is what was
 # written, and the oracle says so as well, in memory and with `journal --apply`.
 # kernels: 6.12
+# long-kernels: 6.1
 # timeout: 420
 
 . "$DMI_TOP/tests/vm/lib.sh"

@@ -5,6 +5,7 @@
 # pass runs. No I/O fails, every block reads as it was written, then every tag is right and nothing is
 # left allocated. 200 rounds of each in the long form.
 # kernels: debug
+# long: yes
 # timeout: 420
 # append: slub_debug=U
 

@@ -4,7 +4,8 @@
 # committed at once and never by itself, with more writers than fit into it; it changes to mode D and back
 # under load, and suspends and resumes; what is closed has an empty journal and right tags and opens under
 # the kernel's own target; and a flush with nothing to commit does no I/O.
-# kernels: 6.12 debug
+# kernels: 6.12
+# long-kernels: 6.1 debug
 # timeout: 300
 
 . "$DMI_TOP/tests/vm/lib.sh"

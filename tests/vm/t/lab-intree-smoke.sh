@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # The lab works: the kernel's own integrity target formats a RAM disk in mode D,
 # keeps data, reports a flipped byte as an error, and is taken down again.
+# kernels: 6.1 6.12
 
 . "$DMI_TOP/tests/vm/lib.sh"
 

@@ -3,7 +3,8 @@
 # LUKS2 with authenticated encryption, whose tags come from dm-crypt, works on ours as on the kernel's own
 # target: format, open, write, read, close, open again, in modes J and D, in turns by either; and a copy
 # of the disk in use, its journal dirty, opens under the other with all that was flushed.
-# kernels: 6.1 6.12
+# kernels: 6.12
+# long-kernels: 6.1
 # timeout: 420
 
 . "$DMI_TOP/tests/vm/lib.sh"

@@ -5,7 +5,8 @@
 # speed_min, speed_max, reset_mismatches; and the table's no_recalculate. A message that
 # is unknown, has too few or too many words, no number, or comes to a suspended or a
 # read-only device is refused, with a line in the log that says why.
-# kernels: debug
+# kernels: 6.12
+# long-kernels: debug
 # timeout: 420
 
 . "$DMI_TOP/tests/vm/lib.sh"

@@ -3,7 +3,8 @@
 # Mode R reads what is on the disk and writes nothing at all: volumes with a superblock that is blank, damaged
 # or unreadable (the table says what it said), with wrong tags, a dirty bitmap, a journal that is dirty or
 # garbage, a recalculation half way, a wrong MAC. The disks accept no write while it does, and there is none.
-# kernels: 6.1 6.12
+# kernels: 6.12
+# long-kernels: 6.1 debug
 # timeout: 240
 
 . "$DMI_TOP/tests/vm/lib.sh"

@@ -4,7 +4,8 @@
 # they wrote: no I/O fails, nothing reads back wrong, and when the last pass is over
 # the oracle finds every tag right. Both layouts, 512 and 4096 byte blocks, two hashes,
 # half of the volumes in mode D and half in J.
-# kernels: 6.1 debug
+# kernels: debug
+# long-kernels: 6.1 6.12
 # timeout: 420
 
 . "$DMI_TOP/tests/vm/lib.sh"

@@ -5,7 +5,8 @@
 # at random is read back, by another buffer size as well, the oracle finds every tag
 # right, and each byte of a tag counts, padding included. Sizes at random besides fixed
 # ones; with --long more of both.
-# kernels: debug
+# kernels: 6.1
+# long-kernels: debug
 # timeout: 420
 
 . "$DMI_TOP/tests/vm/lib.sh"
