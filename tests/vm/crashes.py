@@ -23,7 +23,7 @@ from oracle.journal import Journal                          # noqa: E402
 TOP = Path(os.environ["DMI_TOP"])
 RESULTS = Path(os.environ["RESULTS"])
 MODULE = os.environ.get("DMI_MODULE", "ours")
-STATES = int(os.environ.get("DMI_STATES", "240"))
+STATES = int(os.environ.get("DMI_STATES", "200"))
 SEED = int(os.environ.get("DMI_SEED", "1"))
 MAC = f"hmac(sha256):{KEY}"
 POLICIES = Recording.POLICIES

@@ -4,6 +4,7 @@
 # with a bitmap that is clean, dirty, of another granularity, with a recalculation pending, of a device that
 # grew or shrank - ours makes the same of it in modes J, D and B as the kernel's own target, byte for byte.
 # kernels: 6.12
+# long: yes
 # long-kernels: 6.1
 # timeout: 300
 

@@ -16,7 +16,7 @@ import itertools
 from volume import *
 
 PAIR = os.environ.get("DMI_PAIR", "ours intree").split()
-ROUNDS = 3
+ROUNDS = 3 if os.environ.get("DMI_LONG") else 2
 HASHES = ["crc32c", "sha256", f"hmac(sha256):{KEY}"]
 CIPHERS = ["", f"ctr(aes):{KEY}", f"cbc(aes):{KEY}", f"chacha20:{KEY * 2}"]
 MACS = ["", f"hmac(sha256):{KEY}", "crc32c"]

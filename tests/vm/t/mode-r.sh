@@ -4,6 +4,7 @@
 # or unreadable (the table says what it said), with wrong tags, a dirty bitmap, a journal that is dirty or
 # garbage, a recalculation half way, a wrong MAC. The disks accept no write while it does, and there is none.
 # kernels: 6.12
+# long: yes
 # long-kernels: 6.1 debug
 # timeout: 240
 
