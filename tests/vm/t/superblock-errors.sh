@@ -124,7 +124,7 @@ for position in (LENGTH[inter] + 1, 1 << 40, (1 << 64) - 1):
 
 CHANGED = [
     ("magic", b"integrT\0", "magic changed"), ("magic", bytes(8), "magic changed"),
-    ("version", 0, "version 0"), ("version", 7, "version 7"), ("version", 255, "version 255"),
+    ("version", 0, "version 0"), ("version", 8, "version 8"), ("version", 255, "version 255"),
     *(("log2_interleave", n, "log2_interleave_sectors changed") for n in (0, 10, 255)),
     ("tag_size", 0, "tag_size changed"), ("tag_size", 8, "tag_size changed"), ("tag_size", 65535, "tag_size changed"),
     ("journal_sections", 0, "journal_sections changed"), ("journal_sections", 0xffffffff, "journal_sections changed"),
