@@ -4,7 +4,7 @@
 # their blocks and ends, reads of them are EIO and no mismatch; writing such a block repairs
 # it, data and tag, while the device stays as it is. (dm-dust, which only the debug kernel has.)
 # kernels: debug
-# timeout: 120
+# timeout: 180
 
 . "$DMI_TOP/tests/vm/lib.sh"
 . "$DMI_TOP/tests/vm/pass.sh"
@@ -34,7 +34,7 @@ dust() {
 	done
 	dmsetup message dust 0 enable
 	msg v idle
-	wait_pass v 60
+	wait_pass v 150
 	if [ "$spb" = 8 ]; then
 		expect_eq "$(dm_status v | cut -d' ' -f7-8)" "3 800" "bad blocks, and the first"
 	else
