@@ -510,11 +510,6 @@ static void flush_time_over(struct work_struct *work)
 	spin_unlock_irq(&b->lock);
 }
 
-static void commit_tags(struct dm_integrity_c *ic)
-{
-	integrity_tags_flush(ic);
-}
-
 /* --- life --- */
 
 /* The bitmap gives way to an empty journal: all is stable. */
@@ -643,7 +638,7 @@ const struct integrity_mode integrity_mode_bitmap = {
 	.write = regions_write,
 	.discard = regions_write,
 	.flush = integrity_flush,
-	.commit = commit_tags,
+	.commit = integrity_tags_flush,
 	.stop = regions_stop,
 	.reboot = regions_reboot,
 	.failed = regions_failed,

@@ -267,19 +267,12 @@ static int direct_write(struct integrity_io *io)
 	return DM_MAPIO_SUBMITTED;
 }
 
-/* --- life --- */
-
-static void commit_tags(struct dm_integrity_c *ic)
-{
-	integrity_tags_flush(ic);
-}
-
 const struct integrity_mode integrity_mode_direct = {
 	.letter = 'D',
 	.read = integrity_direct_read,
 	.write = direct_write,
 	.discard = direct_discard,
 	.flush = integrity_flush,
-	.commit = commit_tags,
+	.commit = integrity_tags_flush,
 	.stop = integrity_flush,
 };

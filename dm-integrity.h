@@ -338,7 +338,8 @@ static inline struct bio *integrity_io_bio(struct integrity_io *io)
  * @discard: likewise; the bio has no data. NULL where the mode has none
  * @flush: makes everything durable that was acknowledged so far (section 9). May sleep. Return: 0
  * or an error
- * @commit: the time of commit_time is over. On flush_wq
+ * @commit: the time of commit_time is over. On flush_wq. Return: 0 or an error, which has failed
+ * the device
  * @stop: the device is suspended, nothing is in flight: leave the disk clean. Return: 0 or an
  * error
  * @failed: the device has failed, end what is waiting. Any context. May be NULL
@@ -365,7 +366,7 @@ struct integrity_mode {
 	int (*write)(struct integrity_io *io);
 	int (*discard)(struct integrity_io *io);
 	int (*flush)(struct dm_integrity_c *ic);
-	void (*commit)(struct dm_integrity_c *ic);
+	int (*commit)(struct dm_integrity_c *ic);
 	int (*stop)(struct dm_integrity_c *ic);
 	void (*failed)(struct dm_integrity_c *ic);
 	bool (*overlay)(struct integrity_io *io, u64 sector, struct bvec_iter iter);

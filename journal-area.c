@@ -21,15 +21,6 @@
 
 #include "dm-integrity.h"
 
-static __printf(3, 4) void explain(char *why, size_t why_size, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(why, why_size, format, args);
-	va_end(args);
-}
-
 /* --- cipher --- */
 
 /* An array of entries, one a page of vmalloc memory. NULL when there is no memory. */
@@ -168,22 +159,23 @@ static int init_cipher(struct dm_integrity_c *ic, const struct integrity_alg_par
 	if (IS_ERR(j->cipher)) {
 		r = PTR_ERR(j->cipher);
 		j->cipher = NULL;
-		explain(why, why_size, "journal_crypt: cannot use cipher '%s' (error %d)", name, r);
+		snprintf(why, why_size, "journal_crypt: cannot use cipher '%s' (error %d)", name,
+			 r);
 		goto out;
 	}
 	r = set_key(j, alg);
 	if (r) {
-		explain(why, why_size,
-			"journal_crypt: '%s' does not take a key of %zu bytes (error %d)", name,
-			alg->key_len, r);
+		snprintf(why, why_size,
+			 "journal_crypt: '%s' does not take a key of %zu bytes (error %d)", name,
+			 alg->key_len, r);
 		goto out;
 	}
 	block = crypto_skcipher_blocksize(j->cipher);
 	if (bytes % block) {
 		r = -EINVAL;
-		explain(why, why_size,
-			"journal_crypt: blocks of %u bytes of '%s' do not fill a section", block,
-			name);
+		snprintf(why, why_size,
+			 "journal_crypt: blocks of %u bytes of '%s' do not fill a section", block,
+			 name);
 		goto out;
 	}
 	iv_bytes = round_up(crypto_skcipher_ivsize(j->cipher), block);
@@ -202,14 +194,14 @@ static int init_cipher(struct dm_integrity_c *ic, const struct integrity_alg_par
 	if (!r && block > 1)
 		r = make_iv(j, 0);
 	if (r == -ENOKEY)
-		explain(why, why_size, "journal_crypt: '%s' needs a key", name);
+		snprintf(why, why_size, "journal_crypt: '%s' needs a key", name);
 	else if (r)
-		explain(why, why_size, "journal_crypt: '%s' does not encrypt (error %d)", name, r);
+		snprintf(why, why_size, "journal_crypt: '%s' does not encrypt (error %d)", name, r);
 	goto out;
 
 no_memory:
 	r = -ENOMEM;
-	explain(why, why_size, "journal_crypt: out of memory");
+	snprintf(why, why_size, "journal_crypt: out of memory");
 out:
 	kfree(name);
 	return r;
@@ -423,16 +415,16 @@ static int alloc_area(struct dm_integrity_c *ic, char *why, size_t why_size)
 
 	/* The superblock may name any number of sections. */
 	if (bytes >> PAGE_SHIFT >= totalram_pages() / 2 || bytes > SIZE_MAX / 2) {
-		explain(why, why_size,
-			"the journal of %llu bytes (%u sections) does not fit in memory", bytes,
-			l->journal_sections);
+		snprintf(why, why_size,
+			 "the journal of %llu bytes (%u sections) does not fit in memory", bytes,
+			 l->journal_sections);
 		return -ENOMEM;
 	}
 	j->area = vzalloc(bytes);
 	j->state = kvcalloc(l->journal_sections, sizeof(*j->state), GFP_KERNEL);
 	j->entry = kvcalloc(l->journal_section_entries, sizeof(*j->entry), GFP_KERNEL);
 	if (!j->area || !j->state || !j->entry) {
-		explain(why, why_size, "out of memory for a journal of %llu bytes", bytes);
+		snprintf(why, why_size, "out of memory for a journal of %llu bytes", bytes);
 		return -ENOMEM;
 	}
 	return 0;
@@ -487,7 +479,7 @@ int integrity_journal_init(struct dm_integrity_c *ic, const struct integrity_alg
 		r = j->spare ? 0 : -ENOMEM;
 	}
 	if (r)
-		explain(why, why_size, "out of memory for the journal");
+		snprintf(why, why_size, "out of memory for the journal");
 	return r;
 }
 

@@ -409,11 +409,6 @@ static void commit_work(struct work_struct *work)
 	queue_work(j->writeback_wq, &j->writeback_work);
 }
 
-static void commit_time_over(struct dm_integrity_c *ic)
-{
-	integrity_journal_commit(ic);
-}
-
 /* --- life --- */
 
 /* Nothing is in flight. Leave an empty journal, and everything at its place. */
@@ -467,7 +462,7 @@ const struct integrity_mode integrity_mode_journal = {
 	.write = journal_write,
 	.discard = integrity_journal_discard,
 	.flush = integrity_journal_commit,
-	.commit = commit_time_over,
+	.commit = integrity_journal_commit,
 	.stop = journal_stop,
 	.failed = journal_failed,
 	.overlay = copy_block,

@@ -27,21 +27,12 @@ static int recovery_write(struct integrity_io *io)
 	return DM_MAPIO_KILL;
 }
 
-static void recovery_commit(struct dm_integrity_c *ic)
-{
-}
-
-static int recovery_stop(struct dm_integrity_c *ic)
-{
-	return 0;
-}
-
 const struct integrity_mode integrity_mode_recovery = {
 	.letter = 'R',
 	.as_it_is = true,
 	.read = recovery_read,
 	.write = recovery_write,
 	.flush = integrity_flush,
-	.commit = recovery_commit,
-	.stop = recovery_stop,
+	.commit = integrity_tags_flush,
+	.stop = integrity_flush,
 };

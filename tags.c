@@ -313,31 +313,6 @@ int integrity_tag_store(struct integrity_tag_cursor *cur, u64 sector, const u8 *
 	return 0;
 }
 
-int integrity_tag_compare(struct integrity_tag_cursor *cur, u64 sector, const u8 *tag)
-{
-	u64 offset = integrity_tag_offset(&cur->ic->layout, sector);
-	unsigned int left = cur->ic->layout.tag_size;
-	u8 stored[INTEGRITY_TAG_BYTES];
-	unsigned long differs = 0;
-	int r;
-
-	while (left) {
-		unsigned int len = left;
-		u8 *p = cursor_at(cur, offset, &len);
-
-		if (IS_ERR(p))
-			return PTR_ERR(p);
-		differs |= crypto_memneq(p, tag, len);
-		tag += len;
-		offset += len;
-		left -= len;
-	}
-	if (!differs || !cur->ic->tags.discards)
-		return differs ? 1 : 0;
-	r = integrity_tag_load(cur, sector, stored);
-	return r ?: !integrity_tag_is_discarded(cur->ic, sector, stored);
-}
-
 int integrity_tag_load(struct integrity_tag_cursor *cur, u64 sector, u8 *tag)
 {
 	u64 offset = integrity_tag_offset(&cur->ic->layout, sector);
@@ -355,6 +330,18 @@ int integrity_tag_load(struct integrity_tag_cursor *cur, u64 sector, u8 *tag)
 		left -= len;
 	}
 	return 0;
+}
+
+int integrity_tag_compare(struct integrity_tag_cursor *cur, u64 sector, const u8 *tag)
+{
+	u8 stored[INTEGRITY_TAG_BYTES];
+	int r;
+
+	r = integrity_tag_load(cur, sector, stored);
+	if (r)
+		return r;
+	return crypto_memneq(stored, tag, cur->ic->layout.tag_size) &&
+	       !integrity_tag_is_discarded(cur->ic, sector, stored);
 }
 
 /* --- discards --- */
