@@ -91,6 +91,17 @@ def wait_for(what, test, seconds=30):
         time.sleep(0.02)
 
 
+def expect_events(dev, what, number, action):
+    """The action raises the event counter by so much."""
+    before = dev.events
+    action()
+    deadline = time.monotonic() + 5
+    while dev.events < before + number and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(0.05)
+    expect_eq(dev.events - before, number, f"events of {what}")
+
+
 # --- the kernel's log ---
 
 # With audit on the stock kernels print twenty lines for each table on the emulated serial port, which takes

@@ -84,16 +84,6 @@ def begin(dev, text="check"):
     return expect_action(dev, "check")
 
 
-def events_of(dev, number, what, action):
-    before = dev.events
-    action()
-    deadline = time.monotonic() + 5
-    while dev.events < before + number and time.monotonic() < deadline:
-        time.sleep(0.02)
-    time.sleep(0.05)
-    expect_eq(dev.events - before, number, f"events of {what}")
-
-
 def place(v, sector, what):
     """(disk, byte) of the data or the tag of a block (2.2 to 2.4)."""
     sb = v.sb
@@ -180,7 +170,7 @@ def exactly(layout, mode, bs, hash_name):
     with v.open() as dev:
         with Load(dev, bs, bad, P) as load:
             log.mark()
-            events_of(dev, 2, "a check that finds something", lambda: (dev.message("check"), over(dev)))
+            expect_events(dev, "a check that finds something", 2, lambda: (dev.message("check"), over(dev)))
             expect_found(dev, bad, spb, what)
             done = load.done
         expect_eq(Seen(dev).done, P, f"sectors checked, {what}")
@@ -211,7 +201,7 @@ def exactly(layout, mode, bs, hash_name):
         expect_eq(listed(dev), ([], False), f"bad_blocks after all was written, {what}")
         dev.suspend()
         dev.resume()
-        events_of(dev, 1, "a check that finds nothing", lambda: (dev.message("check"), over(dev)))
+        expect_events(dev, "a check that finds nothing", 1, lambda: (dev.message("check"), over(dev)))
         expect_found(dev, set(), spb, f"third, {what}")
     v.check()
     say(f"{what}: {len(bad)} of {P // spb} blocks, {done} I/Os meanwhile; {time.monotonic() - began:.0f} s")
@@ -250,7 +240,7 @@ with v.open() as dev:
     expect_eq((seen.position, seen.total), ("-", P), f"mark and total in '{seen.text}'")
     dev.message("check")
     expect_action(dev, "check")
-    events_of(dev, 1, "frozen", lambda: dev.message("frozen"))
+    expect_events(dev, "frozen", 1, lambda: dev.message("frozen"))
     at = expect_action(dev, "frozen").done
     time.sleep(0.3)
     expect_eq(expect_action(dev, "frozen").done, at, "position while frozen")
@@ -283,7 +273,7 @@ with v.open() as dev:
         expect_action(dev, state)
         dev.message("frozen")
     log.mark()
-    events_of(dev, 1, "giving up a check", lambda: dev.message("idle"))
+    expect_events(dev, "giving up a check", 1, lambda: dev.message("idle"))
     log.expect("check given up at sector \\d+, by request: \\d+ blocks bad")
     expect_action(dev, "idle")
     # The next begins at 0, and counts anew.

@@ -182,44 +182,37 @@ expect_match "$metrics" 'dm_integrity_mismatches_total\{device="v"\} 1'
 ctl 0 reset-mismatches v
 expect_eq "$(dm_field v 1)" 0 "mismatches after the reset"
 
-if dmsetup message v 0 check 0 8 2> /dev/null; then
-	wait_for "is_action v idle" 20
-	json 5 check v --wait
-	in_json '.device.pass | .bad_blocks, .first_bad_sector' "$(printf '1\n800')"
-	ctl 5 bad-blocks v
-	expect_eq "$OUT" "800 8" "bad blocks"
-	json 5 bad-blocks v
-	in_json '.ranges[0] | .start_sector, .sectors' "$(printf '800\n8')"
-	ctl 0 check v --start 808 --wait
-	ctl 5 check v --start 400K --length 4k --wait
-	# As the service does: told to end, it pauses the check, and the next one goes on.
-	ctl 0 speed v --max 4096
-	integrityctl check v --wait --pause-on-signal > "$TMPDIR/log" &
-	watcher=$!
-	wait_for "is_action v check" 10
-	sleep 1
-	kill -TERM $watcher
-	code=0
-	wait $watcher || code=$?
-	expect_eq "$code" 7 "check that was told to end"
-	expect_action v frozen
-	at=$(dm_field v 5)
-	ctl 0 speed v --max 0
-	ctl 0 resume v
-	say "paused at $at"
-	ctl 5 watch v
-	ctl 0 speed v --max 4096
-	ctl 0 check v
-	ctl 0 cancel v
-	ctl 7 watch v
-	ctl 0 speed v --max 0
-else
-	say "this module has no check yet"
-	ctl 4 check v
-	expect_match "$OUT" "does not know 'check': unknown message 'check'"
-	json 4 check v --wait
-	ctl 4 bad-blocks v
-fi
+msg v check 0 8
+wait_for "is_action v idle" 20
+json 5 check v --wait
+in_json '.device.pass | .bad_blocks, .first_bad_sector' "$(printf '1\n800')"
+ctl 5 bad-blocks v
+expect_eq "$OUT" "800 8" "bad blocks"
+json 5 bad-blocks v
+in_json '.ranges[0] | .start_sector, .sectors' "$(printf '800\n8')"
+ctl 0 check v --start 808 --wait
+ctl 5 check v --start 400K --length 4k --wait
+# As the service does: told to end, it pauses the check, and the next one goes on.
+ctl 0 speed v --max 4096
+integrityctl check v --wait --pause-on-signal > "$TMPDIR/log" &
+watcher=$!
+wait_for "is_action v check" 10
+sleep 1
+kill -TERM $watcher
+code=0
+wait $watcher || code=$?
+expect_eq "$code" 7 "check that was told to end"
+expect_action v frozen
+at=$(dm_field v 5)
+ctl 0 speed v --max 0
+ctl 0 resume v
+say "paused at $at"
+ctl 5 watch v
+ctl 0 speed v --max 4096
+ctl 0 check v
+ctl 0 cancel v
+ctl 7 watch v
+ctl 0 speed v --max 0
 dm_remove v
 
 # --- a pass that finds what it cannot read; a key ---

@@ -69,17 +69,6 @@ def on_disk(flag, position=None):
         expect_eq(sb.recalc_sector, position, "position on the disk")
 
 
-def counted(dev, what, number, action):
-    """The action raises the event counter by so much."""
-    before = dev.events
-    action()
-    deadline = time.monotonic() + 5
-    while dev.events < before + number and time.monotonic() < deadline:
-        time.sleep(0.02)
-    time.sleep(0.05)
-    expect_eq(dev.events - before, number, f"events of {what}")
-
-
 # --- a device with nothing to do ---
 
 with v.open() as dev:
@@ -87,9 +76,9 @@ with v.open() as dev:
     expect_eq(dev.status(), f"0 {P} - idle 0/0 0 0 - 0", "status of a device with nothing to do")
     expect_eq(run("dmsetup", "info", "-c", "--noheadings", "-o", "events", "v").strip(), "0", "events at first")
     for text in ("idle", "speed_min 0", "speed_max 4294967295", "speed_max 0", "reset_mismatches"):
-        counted(dev, text, 0, lambda: dev.message(text))
+        expect_events(dev, text, 0, lambda: dev.message(text))
         expect_state(dev, "idle", None)
-    counted(dev, "frozen with nothing to do", 1, lambda: dev.message("frozen"))
+    expect_events(dev, "frozen with nothing to do", 1, lambda: dev.message("frozen"))
     expect_state(dev, "frozen", None)
     dev.message("idle")
     expect_state(dev, "idle", None)
@@ -112,7 +101,7 @@ with v.open() as dev:
     expect_eq(dev.events - before, 0, "events of a start")
 
     # --- frozen, idle ---
-    counted(dev, "frozen", 1, lambda: dev.message("frozen"))
+    expect_events(dev, "frozen", 1, lambda: dev.message("frozen"))
     at = expect_state(dev, "frozen", "part").position
     time.sleep(0.5)
     expect_state(dev, "frozen", at)
@@ -166,7 +155,7 @@ with v.open() as dev:
     # --- finished: recalculate and idle change nothing, reset_recalculate begins again ---
     dev.message("speed_max 0")
     for text in ("recalculate", "idle"):
-        counted(dev, f"{text} when finished", 0, lambda: dev.message(text))
+        expect_events(dev, f"{text} when finished", 0, lambda: dev.message(text))
         expect_state(dev, "idle", P)
     log.mark()
 
@@ -174,7 +163,7 @@ with v.open() as dev:
         dev.message("reset_recalculate")
         end(dev)
 
-    counted(dev, "a whole pass", 1, again)
+    expect_events(dev, "a whole pass", 1, again)
     log.expect(f"recalculation starts at sector 0 of {P}")
     log.expect(f"recalculation finished: {P} sectors in \\d+ s, \\d+ KiB/s, 0 blocks unreadable")
 
@@ -191,7 +180,7 @@ with v.open() as dev:
     # --- cancel_recalculate ---
     part(dev)
     log.mark()
-    counted(dev, "cancel_recalculate", 1, lambda: dev.message("cancel_recalculate"))
+    expect_events(dev, "cancel_recalculate", 1, lambda: dev.message("cancel_recalculate"))
     expect_state(dev, "idle", None)
     log.expect("recalculation given up, all blocks are verified from now on")
     on_disk(False)
@@ -217,13 +206,13 @@ last = (P - 8) * SECTOR
 with v.open() as dev:
     log.mark()
     for n in range(3):
-        counted(dev, "a mismatch", 1 if n == 0 else 0, lambda: expect_refused(
+        expect_events(dev, "a mismatch", 1 if n == 0 else 0, lambda: expect_refused(
             errno.EILSEQ, "read of a wrong block", read_at, dev.path, last, 4096))
     expect_eq(Seen(dev).mismatches, 3, "mismatches")
     log.expect(f"integrity: dm-\\d+: Checksum failed at sector 0x{P - 8:x}")
     dev.message("reset_mismatches")
     expect_eq(Seen(dev).mismatches, 0, "mismatches after reset_mismatches")
-    counted(dev, "the first mismatch after a reset", 1, lambda: expect_refused(
+    expect_events(dev, "the first mismatch after a reset", 1, lambda: expect_refused(
         errno.EILSEQ, "read of a wrong block", read_at, dev.path, last, 4096))
     expect_eq(Seen(dev).mismatches, 1, "mismatches")
     # Beyond the position nothing is verified; when it is given up, it is.
