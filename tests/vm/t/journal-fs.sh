@@ -26,9 +26,11 @@ dm_create low $((MIB * 2048)) linear /dev/vda 0
 dm_create data $data linear /dev/mapper/low 0
 dm_create meta $meta linear /dev/mapper/low $data
 
-# cut_off HOW: no write gets to the disk from here on; HOW is drop_writes or error_writes
+# cut_off HOW: no write gets to the disk from here on; HOW is drop_writes or error_writes. What is known to be
+# durable is read while the disk stands still: a flush that is acknowledged after the cut made nothing durable.
 cut_off() {
 	dmsetup suspend --noflush --nolockfs low
+	cp "$TMPDIR/log" "$TMPDIR/known"
 	dmsetup load low --table "0 $((MIB * 2048)) flakey /dev/vda 0 0 1000000 1 $1"
 	dmsetup resume low
 }
@@ -71,7 +73,6 @@ for fs in ext4 xfs; do
 		pid=$!
 		sleep "$((3 + RANDOM % 2)).$((RANDOM % 10))"
 		cut_off $how
-		cp "$TMPDIR/log" "$TMPDIR/known"
 		kill -0 $pid || [ $how = error_writes ] || fail "the load has ended: $(cat "$TMPDIR/load")"
 		kill -KILL $pid 2> /dev/null || true
 		wait $pid 2> /dev/null || true
