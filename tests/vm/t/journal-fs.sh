@@ -48,6 +48,8 @@ volume() {
 		commit_time:200 "$@")"
 }
 
+enough_flushed() { [ "$(grep -c '^D' "$TMPDIR/log")" -ge 30 ]; }
+
 clean() {
 	local out
 	case $1 in
@@ -71,7 +73,8 @@ for fs in ext4 xfs; do
 		rm -rf "${mnt:?}"/* "$TMPDIR/log"
 		/usr/bin/python3 "$DMI_TOP/tests/vm/fsload.py" load "$mnt" "$TMPDIR/log" "$seed.$fs.$round" 3 > "$TMPDIR/load" 2>&1 &
 		pid=$!
-		sleep "$((3 + RANDOM % 2)).$((RANDOM % 10))"
+		wait_for enough_flushed 60
+		sleep "1.$((RANDOM % 10))"
 		cut_off $how
 		kill -0 $pid || [ $how = error_writes ] || fail "the load has ended: $(cat "$TMPDIR/load")"
 		kill -KILL $pid 2> /dev/null || true
