@@ -460,8 +460,11 @@ bool integrity_io_matches(struct integrity_io *io);
 void integrity_io_end(struct integrity_io *io);
 void integrity_io_complete(struct integrity_io *io);
 
-/* Copy a block between the bio at @iter and @data. Context: any. */
-void integrity_bio_read_block(struct dm_integrity_c *ic, struct bio *bio, struct bvec_iter iter,
+/*
+ * Copy a block from the bio at @iter, which goes on to its end, to @data; @len bytes from @from to
+ * the bio at @iter. Context: any.
+ */
+void integrity_bio_read_block(struct dm_integrity_c *ic, struct bio *bio, struct bvec_iter *iter,
 			      u8 *data);
 void integrity_bio_write(struct bio *bio, struct bvec_iter iter, const u8 *from, unsigned int len);
 
@@ -838,12 +841,6 @@ static inline struct block_device *integrity_meta_bdev(struct dm_integrity_c *ic
 	return ic->meta_dev ? ic->meta_dev->bdev : ic->data_dev->bdev;
 }
 
-/* The buffer of dm-bufio that the tag of the block at @sector begins in. */
-static inline u64 integrity_tag_buffer(struct dm_integrity_c *ic, u64 sector)
-{
-	return integrity_tag_offset(&ic->layout, sector) >> ic->tags.buffer_shift;
-}
-
 /*
  * Is there a check that runs, or is paused. Context: any; a running one may be over the next
  * moment.
@@ -884,5 +881,9 @@ void integrity_event(struct dm_integrity_c *ic);
 /* Read or write @sectors at @sector of @bdev from kernel memory, and wait. Return: 0 or -EIO. */
 int integrity_sync_io(struct dm_integrity_c *ic, struct block_device *bdev, blk_opf_t opf,
 		      u64 sector, u64 sectors, void *buffer);
+
+/* The same with pages, from byte @offset of the first on. */
+int integrity_sync_io_pages(struct dm_integrity_c *ic, struct block_device *bdev, blk_opf_t opf,
+			    u64 sector, u64 sectors, struct page_list *pages, unsigned int offset);
 
 #endif

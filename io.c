@@ -20,13 +20,12 @@
 #include "dm-integrity.h"
 #include "trace.h"
 
-int integrity_sync_io(struct dm_integrity_c *ic, struct block_device *bdev, blk_opf_t opf,
-		      u64 sector, u64 sectors, void *buffer)
+static int sync_io(struct dm_integrity_c *ic, struct block_device *bdev, blk_opf_t opf, u64 sector,
+		   u64 sectors, const struct dm_io_memory *mem)
 {
 	struct dm_io_request req = {
 		.bi_opf = opf,
-		.mem.type = DM_IO_KMEM,
-		.mem.ptr.addr = buffer,
+		.mem = *mem,
 		.client = ic->io,
 	};
 	struct dm_io_region region = {
@@ -35,11 +34,34 @@ int integrity_sync_io(struct dm_integrity_c *ic, struct block_device *bdev, blk_
 		.count = sectors,
 	};
 
-	if (is_vmalloc_addr(buffer)) {
-		req.mem.type = DM_IO_VMA;
-		req.mem.ptr.vma = buffer;
-	}
 	return compat_dm_io(&req, &region);
+}
+
+int integrity_sync_io(struct dm_integrity_c *ic, struct block_device *bdev, blk_opf_t opf,
+		      u64 sector, u64 sectors, void *buffer)
+{
+	struct dm_io_memory mem = {
+		.type = DM_IO_KMEM,
+		.ptr.addr = buffer,
+	};
+
+	if (is_vmalloc_addr(buffer)) {
+		mem.type = DM_IO_VMA;
+		mem.ptr.vma = buffer;
+	}
+	return sync_io(ic, bdev, opf, sector, sectors, &mem);
+}
+
+int integrity_sync_io_pages(struct dm_integrity_c *ic, struct block_device *bdev, blk_opf_t opf,
+			    u64 sector, u64 sectors, struct page_list *pages, unsigned int offset)
+{
+	struct dm_io_memory mem = {
+		.type = DM_IO_PAGE_LIST,
+		.ptr.pl = pages,
+		.offset = offset,
+	};
+
+	return sync_io(ic, bdev, opf, sector, sectors, &mem);
 }
 
 int integrity_read_data(struct dm_integrity_c *ic, u64 sector, u64 sectors, struct page_list *pl,
@@ -164,19 +186,19 @@ u32 integrity_io_to_verify(struct integrity_io *io)
 	return known;
 }
 
-void integrity_bio_read_block(struct dm_integrity_c *ic, struct bio *bio, struct bvec_iter iter,
+void integrity_bio_read_block(struct dm_integrity_c *ic, struct bio *bio, struct bvec_iter *iter,
 			      u8 *data)
 {
 	unsigned int left = integrity_block_bytes(&ic->layout);
 
 	while (left) {
-		struct bio_vec bv = bio_iter_iovec(bio, iter);
+		struct bio_vec bv = bio_iter_iovec(bio, *iter);
 
 		bv.bv_len = min(bv.bv_len, left);
 		memcpy_from_bvec(data, &bv);
 		data += bv.bv_len;
 		left -= bv.bv_len;
-		bio_advance_iter_single(bio, &iter, bv.bv_len);
+		bio_advance_iter_single(bio, iter, bv.bv_len);
 	}
 }
 

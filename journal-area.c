@@ -13,6 +13,7 @@
 #include <crypto/algapi.h>
 #include <crypto/skcipher.h>
 #include <linux/crypto.h>
+#include <linux/highmem.h>
 #include <linux/mm.h>
 #include <linux/scatterlist.h>
 #include <linux/sched/mm.h>
@@ -271,11 +272,15 @@ int integrity_section_check_mac(struct dm_integrity_c *ic, u32 section)
 static int write_plain(struct dm_integrity_c *ic, u32 first, u32 count)
 {
 	const struct integrity_layout *l = &ic->layout;
+	u8 *raw = integrity_journal_raw(l, &ic->journal, first);
 
-	return integrity_sync_io(ic, integrity_meta_bdev(ic), REQ_OP_WRITE | REQ_FUA | REQ_SYNC,
-				 integrity_journal_section_sector(l, first),
-				 (u64)count * l->journal_section_sectors,
-				 integrity_journal_raw(l, &ic->journal, first));
+	flush_kernel_vmap_range(raw, count * integrity_section_bytes(l));
+	return integrity_sync_io_pages(ic, integrity_meta_bdev(ic),
+				       REQ_OP_WRITE | REQ_FUA | REQ_SYNC,
+				       integrity_journal_section_sector(l, first),
+				       (u64)count * l->journal_section_sectors,
+				       integrity_journal_pages(&ic->journal, raw),
+				       offset_in_page(raw));
 }
 
 static int write_encrypted(struct dm_integrity_c *ic, u32 section)
@@ -411,7 +416,7 @@ static int alloc_area(struct dm_integrity_c *ic, char *why, size_t why_size)
 {
 	const struct integrity_layout *l = &ic->layout;
 	struct integrity_journal *j = &ic->journal;
-	u64 bytes = (u64)l->journal_sections * integrity_section_bytes(l);
+	u64 bytes = (u64)l->journal_sections * integrity_section_bytes(l), pages, i;
 
 	/* The superblock may name any number of sections. */
 	if (bytes >> PAGE_SHIFT >= totalram_pages() / 2 || bytes > SIZE_MAX / 2) {
@@ -422,10 +427,16 @@ static int alloc_area(struct dm_integrity_c *ic, char *why, size_t why_size)
 	}
 	j->area = vzalloc(bytes);
 	j->state = kvcalloc(l->journal_sections, sizeof(*j->state), GFP_KERNEL);
-	j->entry = kvcalloc(l->journal_section_entries, sizeof(*j->entry), GFP_KERNEL);
-	if (!j->area || !j->state || !j->entry) {
+	j->key = kvcalloc(l->journal_section_entries, sizeof(*j->key), GFP_KERNEL);
+	pages = DIV_ROUND_UP(bytes, PAGE_SIZE);
+	j->pages = kvcalloc(pages, sizeof(*j->pages), GFP_KERNEL);
+	if (!j->area || !j->state || !j->key || !j->pages) {
 		snprintf(why, why_size, "out of memory for a journal of %llu bytes", bytes);
 		return -ENOMEM;
+	}
+	for (i = 0; i < pages; i++) {
+		j->pages[i].page = vmalloc_to_page(j->area + i * PAGE_SIZE);
+		j->pages[i].next = i + 1 < pages ? &j->pages[i + 1] : NULL;
 	}
 	return 0;
 }
@@ -466,7 +477,7 @@ int integrity_journal_init(struct dm_integrity_c *ic, const struct integrity_alg
 			return r;
 	}
 	r = bioset_init(&j->bios, BIO_POOL_SIZE, offsetof(struct integrity_writeback_run, bio),
-			BIOSET_NEED_BVECS);
+			BIOSET_NEED_BVECS | BIOSET_PERCPU_CACHE);
 	if (!r && ic->mode->keeps_journal)
 		r = alloc_ring(ic);
 	if (!r && ic->mode->keeps_journal) {
@@ -500,7 +511,8 @@ void integrity_journal_release(struct dm_integrity_c *ic)
 	kfree_sensitive(j->iv);
 	vfree(j->area);
 	kvfree(j->state);
-	kvfree(j->entry);
+	kvfree(j->key);
+	kvfree(j->pages);
 	kvfree(j->section);
 	kvfree(j->node);
 	kvfree(j->table);
@@ -513,7 +525,8 @@ void integrity_journal_release(struct dm_integrity_c *ic)
 	j->iv = NULL;
 	j->area = NULL;
 	j->state = NULL;
-	j->entry = NULL;
+	j->key = NULL;
+	j->pages = NULL;
 	j->section = NULL;
 	j->node = NULL;
 	j->table = NULL;

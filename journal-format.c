@@ -9,7 +9,6 @@
 
 #define ALL_SEQUENCES	((1u << INTEGRITY_SEQUENCES) - 1)
 #define ENTRY_HIGH_WORD	4u	/* byte of an entry's sector that the high word begins at */
-#define ENTRY_LAST	8u	/* byte of an entry that the blocks' last bytes begin at */
 
 static const u64 plain_ids[INTEGRITY_SEQUENCES] = {
 	0x1111111111111111ULL, 0x2222222222222222ULL, 0x3333333333333333ULL, 0x4444444444444444ULL,
@@ -111,31 +110,6 @@ void integrity_section_set_ids(const struct integrity_layout *l,
 }
 
 /* --- sections and entries --- */
-
-u32 integrity_entry_offset(const struct integrity_layout *l, u32 n)
-{
-	u32 meta_sector, byte;
-
-	integrity_journal_entry_place(l, n, &meta_sector, &byte);
-	return meta_sector * INTEGRITY_SECTOR_SIZE + byte;
-}
-
-u32 integrity_entry_last_offset(const struct integrity_layout *l, u32 n)
-{
-	return integrity_entry_offset(l, n) + ENTRY_LAST;
-}
-
-u32 integrity_entry_tag_offset(const struct integrity_layout *l, u32 n)
-{
-	return integrity_entry_last_offset(l, n) +
-	       INTEGRITY_LAST_BYTES * integrity_block_sectors(l);
-}
-
-u32 integrity_entry_data_offset(const struct integrity_layout *l, u32 n)
-{
-	return (INTEGRITY_JOURNAL_META_SECTORS + n * integrity_block_sectors(l)) *
-	       INTEGRITY_SECTOR_SIZE;
-}
 
 bool integrity_entry_used(const struct integrity_layout *l, const u8 *raw, u32 n)
 {

@@ -20,6 +20,7 @@
 
 #define INTEGRITY_SEQUENCES		4u
 #define INTEGRITY_LAST_BYTES		8u	/* of a sector, what its commit id displaces */
+#define INTEGRITY_ENTRY_LAST		8u	/* byte of an entry that those of its block begin at */
 #define INTEGRITY_COMMIT_IDS_BYTES	32u	/* of a cipher's output that make the ids (4.7) */
 #define INTEGRITY_SECTION_MAC_BYTES	\
 	(INTEGRITY_JOURNAL_META_SECTORS * INTEGRITY_JOURNAL_MAC_BYTES)
@@ -133,13 +134,36 @@ void integrity_section_get_mac(const u8 *raw, u8 *mac);
  *
  * The 8 bytes there tell its sector; they are what the section's MAC covers (4.4).
  */
-u32 integrity_entry_offset(const struct integrity_layout *l, u32 n);
+static inline u32 integrity_entry_offset(const struct integrity_layout *l, u32 n)
+{
+	u32 meta_sector, byte;
+
+	integrity_journal_entry_place(l, n, &meta_sector, &byte);
+	return meta_sector * INTEGRITY_SECTOR_SIZE + byte;
+}
+
+/*
+ * Where entry @n keeps the last 8 bytes of each sector of its block, in bytes from the section's
+ * begin.
+ */
+static inline u32 integrity_entry_last_offset(const struct integrity_layout *l, u32 n)
+{
+	return integrity_entry_offset(l, n) + INTEGRITY_ENTRY_LAST;
+}
 
 /* Where the tag of entry @n begins, in bytes from the section's begin; tag_size bytes. */
-u32 integrity_entry_tag_offset(const struct integrity_layout *l, u32 n);
+static inline u32 integrity_entry_tag_offset(const struct integrity_layout *l, u32 n)
+{
+	return integrity_entry_last_offset(l, n) +
+	       INTEGRITY_LAST_BYTES * integrity_block_sectors(l);
+}
 
 /* Where the block of entry @n begins, in bytes from the section's begin. */
-u32 integrity_entry_data_offset(const struct integrity_layout *l, u32 n);
+static inline u32 integrity_entry_data_offset(const struct integrity_layout *l, u32 n)
+{
+	return (INTEGRITY_JOURNAL_META_SECTORS + n * integrity_block_sectors(l)) *
+	       INTEGRITY_SECTOR_SIZE;
+}
 
 /* Is entry @n in use; what its metadata sector's commit id says of it is not asked. */
 bool integrity_entry_used(const struct integrity_layout *l, const u8 *raw, u32 n);
@@ -168,12 +192,6 @@ void integrity_entry_fill(const struct integrity_layout *l, u8 *raw, u32 n, u64 
  * The block is contiguous plain data after that; its sectors' commit ids are gone.
  */
 void integrity_entry_restore_data(const struct integrity_layout *l, u8 *raw, u32 n);
-
-/*
- * Where entry @n keeps the last 8 bytes of each sector of its block, in bytes from the section's
- * begin.
- */
-u32 integrity_entry_last_offset(const struct integrity_layout *l, u32 n);
 
 /**
  * integrity_entry_restore - the same for a copy of block @n that was taken out of the section

@@ -216,8 +216,8 @@ static int check_entry(struct dm_integrity_c *ic, u8 *raw, u32 n, u64 sector)
 	return r;
 }
 
-/* Is the entry to be replayed. */
-static bool take_valid(struct integrity_writeback *wb, u32 section, u32 n, u64 *sector)
+/* Is the entry to be replayed, and to which logical sector. */
+static bool is_valid(struct integrity_writeback *wb, u32 section, u32 n, u64 *sector)
 {
 	struct replay *replay = container_of(wb, struct replay, wb);
 	struct dm_integrity_c *ic = wb->ic;
@@ -256,6 +256,17 @@ static bool take_valid(struct integrity_writeback *wb, u32 section, u32 n, u64 *
 		cmpxchg(&wb->error, 0, r);
 	}
 	return !r;
+}
+
+static u32 take_valid(struct integrity_writeback *wb, u32 section, u64 *key)
+{
+	u32 count = 0, n;
+	u64 sector;
+
+	for (n = 0; n < wb->ic->layout.journal_section_entries; n++)
+		if (is_valid(wb, section, n, &sector))
+			key[count++] = integrity_writeback_key(sector, n);
+	return count;
 }
 
 /* A section whose MAC does not match may hold anything. */

@@ -19,9 +19,7 @@
  * written is still in it, for a replay when the disk is repaired. To go on would lose writes that
  * were acknowledged.
  */
-#include <linux/sort.h>
 #include <linux/highmem.h>
-#include <linux/vmalloc.h>
 
 #include "dm-integrity.h"
 #include "trace.h"
@@ -33,7 +31,7 @@ static void run_granted(struct integrity_range *range)
 	struct integrity_writeback_run *run =
 		container_of(range, struct integrity_writeback_run, range);
 
-	complete(&run->granted);
+	complete(&run->wb->granted);
 }
 
 static void put_pending(struct integrity_writeback *wb)
@@ -62,11 +60,11 @@ static void run_endio(struct bio *bio)
  * A block of the journal's memory lies in one page: sections begin at a page, and blocks at
  * multiples of their size. There is room for a vector for each.
  */
-static void add_to_bio(struct bio *bio, u8 *block, unsigned int bytes)
+static void add_to_bio(struct bio *bio, const struct integrity_journal *j, u8 *block,
+		       unsigned int bytes)
 {
 	flush_kernel_vmap_range(block, bytes);
-	if (bio_add_page(bio, vmalloc_to_page(block), bytes, offset_in_page(block)) != bytes)
-		bio->bi_status = BLK_STS_IOERR;
+	__bio_add_page(bio, integrity_journal_pages(j, block)->page, bytes, offset_in_page(block));
 }
 
 static int store_run_tags(struct integrity_writeback *wb, struct integrity_tag_cursor *cur,
@@ -78,39 +76,50 @@ static int store_run_tags(struct integrity_writeback *wb, struct integrity_tag_c
 	int r = 0;
 
 	for (i = 0; i < run->count && !r; i++)
-		r = integrity_tag_store(cur, run->entry[i].sector,
-					raw + integrity_entry_tag_offset(l, run->entry[i].n));
-	if (r)
-		DMERR_LIMIT("%s: cannot store the tags of journaled sector 0x%llx (error %d)",
-			    integrity_name(wb->ic), run->range.start, r);
+		r = integrity_tag_store(cur, integrity_writeback_sector(run->key[i]),
+					raw + integrity_entry_tag_offset(
+						l, integrity_writeback_entry(run->key[i])));
 	return r;
+}
+
+/* Store the tags of all runs in the batch: those that are in memory first, while others are read. */
+static void store_batch_tags(struct integrity_writeback *wb)
+{
+	struct dm_integrity_c *ic = wb->ic;
+	struct integrity_writeback_run *run;
+	struct integrity_tag_cursor cur;
+	struct bio *bio;
+
+	integrity_tag_cursor_init(&cur, ic);
+	integrity_tag_cursor_nowait(&cur);
+	bio_list_for_each(bio, &wb->batch) {
+		run = container_of(bio, struct integrity_writeback_run, bio);
+		run->error = store_run_tags(wb, &cur, run);
+		if (run->error == -EAGAIN)
+			integrity_tag_prefetch(ic, run->range.start,
+					       run->range.last + 1 - run->range.start);
+	}
+	integrity_tag_cursor_done(&cur);
+
+	integrity_tag_cursor_init(&cur, ic);
+	bio_list_for_each(bio, &wb->batch) {
+		run = container_of(bio, struct integrity_writeback_run, bio);
+		if (run->error == -EAGAIN)
+			run->error = store_run_tags(wb, &cur, run);
+		if (run->error)
+			DMERR_LIMIT("%s: cannot store the tags of journaled sector 0x%llx (error %d)",
+				    integrity_name(ic), run->range.start, run->error);
+	}
+	integrity_tag_cursor_done(&cur);
 }
 
 /* Store the tags of all runs in the batch, and send their data on its way. */
 static void send_batch(struct integrity_writeback *wb)
 {
-	struct dm_integrity_c *ic = wb->ic;
 	struct integrity_writeback_run *run;
-	struct integrity_tag_cursor cur;
-	u64 first, last, have = U64_MAX;
 	struct bio *bio;
 
-	bio_list_for_each(bio, &wb->batch) {
-		run = container_of(bio, struct integrity_writeback_run, bio);
-		first = integrity_tag_buffer(ic, run->range.start);
-		last = integrity_tag_buffer(ic, run->range.last);
-		if (first != have || last != have)
-			integrity_tag_prefetch(ic, run->range.start,
-					       run->range.last + 1 - run->range.start);
-		have = last;
-	}
-	integrity_tag_cursor_init(&cur, ic);
-	bio_list_for_each(bio, &wb->batch) {
-		run = container_of(bio, struct integrity_writeback_run, bio);
-		run->error = blk_status_to_errno(bio->bi_status) ?: store_run_tags(wb, &cur, run);
-	}
-	integrity_tag_cursor_done(&cur);
-
+	store_batch_tags(wb);
 	while ((bio = bio_list_pop(&wb->batch))) {
 		run = container_of(bio, struct integrity_writeback_run, bio);
 		if (run->error) {
@@ -129,19 +138,19 @@ static struct bio *alloc_run(struct integrity_writeback *wb, unsigned int vecs)
 	struct block_device *bdev = wb->ic->data_dev->bdev;
 	struct bio *bio;
 
-	bio = bio_alloc_bioset(bdev, vecs, REQ_OP_WRITE, GFP_NOWAIT | __GFP_NOWARN, bios);
+	bio = bio_alloc_bioset(bdev, vecs, REQ_OP_WRITE | REQ_ALLOC_CACHE, GFP_NOWAIT | __GFP_NOWARN, bios);
 	if (bio)
 		return bio;
 	/* There may be no more before those that we hold have ended. */
 	send_batch(wb);
-	return bio_alloc_bioset(bdev, vecs, REQ_OP_WRITE, GFP_NOIO, bios);
+	return bio_alloc_bioset(bdev, vecs, REQ_OP_WRITE | REQ_ALLOC_CACHE, GFP_NOIO, bios);
 }
 
 /* Put @count entries of the section into the batch: consecutive blocks in one area. */
-static void add_run(struct integrity_writeback *wb, const struct integrity_writeback_entry *entry,
-		    u32 count)
+static void add_run(struct integrity_writeback *wb, const u64 *key, u32 count)
 {
 	struct dm_integrity_c *ic = wb->ic;
+	u64 sector = integrity_writeback_sector(*key);
 	const struct integrity_layout *l = &ic->layout;
 	u8 *raw = integrity_journal_raw(l, &ic->journal, wb->section);
 	unsigned int block = integrity_block_bytes(l);
@@ -152,22 +161,23 @@ static void add_run(struct integrity_writeback *wb, const struct integrity_write
 	bio = alloc_run(wb, count);
 	run = container_of(bio, struct integrity_writeback_run, bio);
 	run->wb = wb;
-	run->entry = entry;
+	run->key = key;
 	run->count = count;
 	run->range.granted = run_granted;
-	init_completion(&run->granted);
 	bio->bi_end_io = run_endio;
-	bio->bi_iter.bi_sector = integrity_data_sector(l, entry->sector);
+	bio->bi_iter.bi_sector = integrity_data_sector(l, sector);
 
 	atomic_inc(&wb->pending);
-	if (!integrity_range_lock(&ic->ranges, &run->range, entry->sector,
+	if (!integrity_range_lock(&ic->ranges, &run->range, sector,
 				  (u64)count << l->log2_sectors_per_block, false)) {
 		send_batch(wb);
-		wait_for_completion(&run->granted);
+		wait_for_completion(&wb->granted);
 	}
 	for (i = 0; i < count; i++) {
-		integrity_entry_restore_data(l, raw, entry[i].n);
-		add_to_bio(bio, raw + integrity_entry_data_offset(l, entry[i].n), block);
+		u32 n = integrity_writeback_entry(key[i]);
+
+		integrity_entry_restore_data(l, raw, n);
+		add_to_bio(bio, &ic->journal, raw + integrity_entry_data_offset(l, n), block);
 	}
 	bio_list_add(&wb->batch, bio);
 }
@@ -183,33 +193,35 @@ void integrity_writeback_begin(struct integrity_writeback *wb, struct dm_integri
 	/* One for who waits. */
 	atomic_set(&wb->pending, 1);
 	init_completion(&wb->done);
+	init_completion(&wb->granted);
 }
 
-static int compare_entries(const void *a, const void *b)
+/* Few, and often in order: nothing is cheaper than this. */
+static void sort_keys(u64 *key, u32 count)
 {
-	const struct integrity_writeback_entry *x = a, *y = b;
+	u32 i, k;
 
-	if (x->sector != y->sector)
-		return x->sector < y->sector ? -1 : 1;
-	return x->n < y->n ? -1 : 1;
+	for (i = 1; i < count; i++) {
+		u64 moved = key[i];
+
+		for (k = i; k && key[k - 1] > moved; k--)
+			key[k] = key[k - 1];
+		key[k] = moved;
+	}
 }
 
 /* What of the section is to be written, in the order of its places. Return: how many. */
 static u32 take_entries(struct integrity_writeback *wb, integrity_writeback_take *take)
 {
-	struct integrity_writeback_entry *entry = wb->ic->journal.entry;
-	u32 n, taken = 0, kept = 0, i;
+	u64 *key = wb->ic->journal.key;
+	u32 taken = take(wb, wb->section, key), kept = 0, i;
 
-	for (n = 0; n < wb->ic->layout.journal_section_entries; n++) {
-		if (!take(wb, wb->section, n, &entry[taken].sector))
-			continue;
-		entry[taken++].n = n;
-	}
-	sort(entry, taken, sizeof(*entry), compare_entries, NULL);
+	sort_keys(key, taken);
 	/* Of copies of one block the last one. */
 	for (i = 0; i < taken; i++)
-		if (i + 1 == taken || entry[i].sector != entry[i + 1].sector)
-			entry[kept++] = entry[i];
+		if (i + 1 == taken ||
+		    integrity_writeback_sector(key[i]) != integrity_writeback_sector(key[i + 1]))
+			key[kept++] = key[i];
 	return kept;
 }
 
@@ -217,20 +229,23 @@ void integrity_writeback_section(struct integrity_writeback *wb, u32 section,
 				 integrity_writeback_take *take)
 {
 	const struct integrity_layout *l = &wb->ic->layout;
-	const struct integrity_writeback_entry *entry = wb->ic->journal.entry;
+	const u64 *key = wb->ic->journal.key;
 	u32 spb = integrity_block_sectors(l), count, n, i;
 
 	wb->section = section;
 	count = take_entries(wb, take);
 	for (i = 0; i < count; i += n) {
-		u64 room = integrity_area_remaining(l, entry[i].sector);
-		u32 most = min_t(u64, min_t(u32, count - i, BIO_MAX_VECS),
-				 room >> l->log2_sectors_per_block);
+		u64 sector = integrity_writeback_sector(key[i]);
+		u32 most = min_t(u32, count - i, BIO_MAX_VECS);
 
 		for (n = 1; n < most; n++)
-			if (entry[i + n].sector != entry[i].sector + (u64)n * spb)
+			if (integrity_writeback_sector(key[i + n]) != sector + (u64)n * spb)
 				break;
-		add_run(wb, entry + i, n);
+		/* In one area. */
+		if (n > 1)
+			n = min_t(u64, n, integrity_area_remaining(l, sector) >>
+					  l->log2_sectors_per_block);
+		add_run(wb, key + i, n);
 	}
 	send_batch(wb);
 	cond_resched();
@@ -263,31 +278,40 @@ static bool is_committed(struct dm_integrity_c *ic, const struct integrity_journ
 	return behind < ring->committed;
 }
 
-/* Used, and the newest committed copy of its block. */
-static bool take_newest(struct integrity_writeback *wb, u32 section, u32 n, u64 *sector)
+/* Is a newer copy of the block at @sector committed. journal.lock is held. */
+static bool is_outdated(struct dm_integrity_c *ic, const struct integrity_journal_node *node,
+			u64 sector)
 {
-	struct dm_integrity_c *ic = wb->ic;
-	struct integrity_journal *j = &ic->journal;
-	struct integrity_journal_node *node = &j->node[node_index(&ic->layout, section, n)], *other;
-	bool newest = true;
+	const struct integrity_journal_node *other;
 
-	spin_lock_irq(&j->lock);
-	*sector = integrity_node_sector(node);
-	if (*sector == INTEGRITY_NODE_EMPTY) {
-		spin_unlock_irq(&j->lock);
-		return false;
-	}
 	/* The table has newer ones first. */
-	hlist_for_each_entry(other, integrity_journal_bucket(&ic->layout, j, *sector), link) {
+	hlist_for_each_entry(other, integrity_journal_bucket(&ic->layout, &ic->journal, sector),
+			     link) {
 		if (other == node)
 			break;
-		if (integrity_node_sector(other) == *sector && is_committed(ic, other)) {
-			newest = false;
-			break;
-		}
+		if (integrity_node_sector(other) == sector && is_committed(ic, other))
+			return true;
+	}
+	return false;
+}
+
+/* Those that are used, and the newest committed copies of their blocks. */
+static u32 take_newest(struct integrity_writeback *wb, u32 section, u64 *key)
+{
+	const struct integrity_layout *l = &wb->ic->layout;
+	struct integrity_journal *j = &wb->ic->journal;
+	const struct integrity_journal_node *node = &j->node[node_index(l, section, 0)];
+	u32 count = 0, n;
+
+	spin_lock_irq(&j->lock);
+	for (n = 0; n < l->journal_section_entries; n++, node++) {
+		u64 sector = integrity_node_sector(node);
+
+		if (sector != INTEGRITY_NODE_EMPTY && !is_outdated(wb->ic, node, sector))
+			key[count++] = integrity_writeback_key(sector, n);
 	}
 	spin_unlock_irq(&j->lock);
-	return newest;
+	return count;
 }
 
 /* Nobody finds the section's entries any more; wait for who found one before. */

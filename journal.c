@@ -88,9 +88,8 @@ static bool take_entries(struct dm_integrity_c *ic, u64 sector, u32 blocks, stru
 
 /* --- write --- */
 
-/* Fill entry @n with the block of the bio at @iter. */
-static int fill_entry(struct integrity_io *io, u32 section, u32 n, u64 sector,
-		      struct bvec_iter iter)
+/* Fill entry @n with the next block of the bio. */
+static int fill_entry(struct integrity_io *io, u32 section, u32 n, u64 sector)
 {
 	struct dm_integrity_c *ic = io->ic;
 	const struct integrity_layout *l = &ic->layout;
@@ -101,7 +100,7 @@ static int fill_entry(struct integrity_io *io, u32 section, u32 n, u64 sector,
 	u8 tag[INTEGRITY_TAG_BYTES];
 	int r = 0;
 
-	integrity_bio_read_block(ic, integrity_io_bio(io), iter, data);
+	integrity_bio_read_block(ic, integrity_io_bio(io), &io->saved.iter, data);
 	if (ic->tags.hash) {
 		/* Of the copy: the caller may change its pages while we compute. */
 		r = integrity_tag_of_data(ic, sector, data, tag);
@@ -125,13 +124,11 @@ static void fill_entries(struct integrity_io *io, const struct entries *e)
 {
 	struct dm_integrity_c *ic = io->ic;
 	struct integrity_journal *j = &ic->journal;
-	struct bio *bio = integrity_io_bio(io);
 	u32 step = integrity_block_sectors(&ic->layout), i;
 
 	for (i = 0; i < e->count; i++) {
 		integrity_io_error(io, fill_entry(io, e->section, e->first + i,
-						  io->sector + io->done, io->saved.iter));
-		bio_advance_iter(bio, &io->saved.iter, integrity_block_bytes(&ic->layout));
+						  io->sector + io->done));
 		io->done += step;
 	}
 	/* Pairs with the barrier in wait_event() of the commit. */
@@ -217,11 +214,15 @@ static struct integrity_journal_node *find_copy(struct dm_integrity_c *ic, u64 s
 {
 	const struct integrity_layout *l = &ic->layout;
 	struct integrity_journal *j = &ic->journal;
+	struct hlist_head *bucket = integrity_journal_bucket(l, j, sector);
 	struct integrity_journal_node *node, *found = NULL;
 	unsigned long flags;
 
+	/* As with an empty table, see journal_read(). */
+	if (hlist_empty(bucket))
+		return NULL;
 	spin_lock_irqsave(&j->lock, flags);
-	hlist_for_each_entry(node, integrity_journal_bucket(l, j, sector), link) {
+	hlist_for_each_entry(node, bucket, link) {
 		if (integrity_node_sector(node) != sector)
 			continue;
 		found = node;

@@ -30,8 +30,10 @@
 #include <linux/atomic.h>
 #include <linux/bio.h>
 #include <linux/completion.h>
+#include <linux/dm-io.h>
 #include <linux/hash.h>
 #include <linux/list.h>
+#include <linux/mm.h>
 #include <linux/mutex.h>
 #include <linux/spinlock.h>
 #include <linux/wait.h>
@@ -105,6 +107,7 @@ struct integrity_journal_ring {
 
 struct integrity_journal {
 	u8 *area;			/* all sections, decrypted; NULL without a journal in use */
+	struct page_list *pages;	/* of @area, each linked to the next */
 	struct integrity_commit_ids ids;
 	struct integrity_section_state *state;	/* of each section, for the replay only */
 	struct integrity_journal_section *section;
@@ -130,7 +133,7 @@ struct integrity_journal {
 	struct work_struct writeback_work;
 	struct workqueue_struct *writeback_wq;
 	struct bio_set bios;
-	struct integrity_writeback_entry *entry;	/* room for those of one section */
+	u64 *key;			/* room for those of one section */
 	u8 *spare;			/* a section, for a mode that only leaves a journal */
 
 	/* journal_crypt */
@@ -220,11 +223,27 @@ void integrity_journal_discard_setup(struct dm_integrity_c *ic);
 
 /* --- journal-writeback.c --- */
 
-/* An entry of the section in work, to be written to logical sector @sector. */
-struct integrity_writeback_entry {
-	u64 sector;
-	u32 n;
-};
+/*
+ * An entry of the section in work, to be written to a logical sector: sorts by place, and by age
+ * for one place. Both fit: see INTEGRITY_MAX_DEVICE_SECTORS; and of entries a sector of metadata
+ * holds at most 20.
+ */
+#define INTEGRITY_KEY_ENTRY_BITS	8
+
+static inline u64 integrity_writeback_key(u64 sector, u32 n)
+{
+	return sector << INTEGRITY_KEY_ENTRY_BITS | n;
+}
+
+static inline u64 integrity_writeback_sector(u64 key)
+{
+	return key >> INTEGRITY_KEY_ENTRY_BITS;
+}
+
+static inline u32 integrity_writeback_entry(u64 key)
+{
+	return key & ((1u << INTEGRITY_KEY_ENTRY_BITS) - 1);
+}
 
 struct integrity_writeback {
 	struct dm_integrity_c *ic;
@@ -233,30 +252,28 @@ struct integrity_writeback {
 	u64 entries;			/* that were written */
 	atomic_t pending;
 	struct completion done;
+	struct completion granted;	/* of the one range that is waited for */
 	int error;
 };
 
 /* Consecutive blocks; in front of the bio that writes them. */
 struct integrity_writeback_run {
 	struct integrity_writeback *wb;
-	const struct integrity_writeback_entry *entry;	/* as long as the run is in the batch */
+	const u64 *key;			/* as long as the run is in the batch */
 	u32 count;
 	int error;
 	struct integrity_range range;
-	struct completion granted;
 	struct bio bio;
 };
 
 void integrity_writeback_begin(struct integrity_writeback *wb, struct dm_integrity_c *ic);
 
-/* Is entry @n of @section to be written, and to which logical sector. */
-typedef bool integrity_writeback_take(struct integrity_writeback *wb, u32 section, u32 n,
-				      u64 *sector);
+/* Find the entries of @section that are to be written, in order; their keys. Return: how many. */
+typedef u32 integrity_writeback_take(struct integrity_writeback *wb, u32 section, u64 *key);
 
 /**
  * integrity_writeback_section - write entries of a section to their places
- * @take: called for each entry in turn. Of several that are taken for one block the last is
- * written
+ * @take: called once. Of several entries that are taken for one block the last is written
  *
  * A block's data is contiguous in the section after integrity_entry_restore_data(), which is called
  * for each block that is written. Holds the ranges of the blocks while it writes. One caller at a
@@ -277,6 +294,13 @@ static inline u8 *integrity_journal_raw(const struct integrity_layout *l,
 					const struct integrity_journal *j, u32 section)
 {
 	return j->area + (size_t)section * integrity_section_bytes(l);
+}
+
+/* Of the page that holds @p, which is in the area; its followers are those of the page's. */
+static inline struct page_list *integrity_journal_pages(const struct integrity_journal *j,
+							const u8 *p)
+{
+	return &j->pages[(p - j->area) >> PAGE_SHIFT];
 }
 
 /**

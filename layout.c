@@ -356,13 +356,6 @@ u64 integrity_journal_section_sector(const struct integrity_layout *l, u32 secti
 	return l->start + INTEGRITY_SB_SECTORS + (u64)section * l->journal_section_sectors;
 }
 
-void integrity_journal_entry_place(const struct integrity_layout *l, u32 entry, u32 *meta_sector,
-				   u32 *byte)
-{
-	*meta_sector = entry % INTEGRITY_JOURNAL_META_SECTORS;
-	*byte = entry / INTEGRITY_JOURNAL_META_SECTORS * l->journal_entry_size;
-}
-
 u32 integrity_journal_watermark(const struct integrity_layout *l, u32 wanted)
 {
 	u64 entries = (u64)l->journal_sections * l->journal_section_entries;

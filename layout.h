@@ -10,7 +10,7 @@
 #ifndef DM_INTEGRITY_LAYOUT_H
 #define DM_INTEGRITY_LAYOUT_H
 
-#include "portable.h"
+#include "format.h"
 
 /*
  * No block device has more: its size in bytes is a loff_t. Larger sizes are refused, so 512 *
@@ -122,8 +122,12 @@ u32 integrity_journal_watermark(const struct integrity_layout *l, u32 wanted);
 u64 integrity_journal_section_sector(const struct integrity_layout *l, u32 section);
 
 /* Metadata sector within the section and byte within that sector of journal entry @entry (4.1). */
-void integrity_journal_entry_place(const struct integrity_layout *l, u32 entry, u32 *meta_sector,
-				   u32 *byte);
+static inline void integrity_journal_entry_place(const struct integrity_layout *l, u32 entry,
+						 u32 *meta_sector, u32 *byte)
+{
+	*meta_sector = entry % INTEGRITY_JOURNAL_META_SECTORS;
+	*byte = entry / INTEGRITY_JOURNAL_META_SECTORS * l->journal_entry_size;
+}
 
 static inline u32 integrity_block_bytes(const struct integrity_layout *l)
 {

@@ -230,50 +230,59 @@ void integrity_tag_cursor_done(struct integrity_tag_cursor *cur)
 	cur->buffer = NULL;
 }
 
+/* Hold buffer @index instead of what was held. Return: 0 or an error. */
+static noinline int cursor_move(struct integrity_tag_cursor *cur, u64 index)
+{
+	struct integrity_tags *t = &cur->ic->tags;
+	u32 size = 1U << t->buffer_shift;
+	u64 begin = index << t->buffer_shift;
+	struct dm_buffer *b;
+	void *data;
+
+	integrity_tag_cursor_done(cur);
+	cur->index = index;
+	if (cur->nowait) {
+		data = dm_bufio_get(t->bufio, index, &b);
+		/* What could not be read is tried again, and reported, by who may wait. */
+		if (IS_ERR_OR_NULL(data))
+			return -EAGAIN;
+	} else if (begin >= cur->whole_from && begin + size <= cur->whole_to) {
+		data = dm_bufio_new(t->bufio, index, &b);
+		/*
+		 * Somebody's read of it may have failed before; that buffer is gone now, and what
+		 * cannot be read can perhaps be written.
+		 */
+		if (IS_ERR(data))
+			data = dm_bufio_new(t->bufio, index, &b);
+		/* Should the caller stop half way, the rest is no leftover of the kernel's memory. */
+		if (!IS_ERR(data))
+			memset(data, 0, size);
+	} else {
+		data = dm_bufio_read(t->bufio, index, &b);
+	}
+	if (IS_ERR(data))
+		return PTR_ERR(data);
+	cur->buffer = b;
+	cur->data = data;
+	return 0;
+}
+
 /*
  * Hold the buffer of tag byte @offset; *@len is how many bytes from there are in it, at most as
  * many as it was.
  */
-static u8 *cursor_at(struct integrity_tag_cursor *cur, u64 offset, unsigned int *len)
+static __always_inline u8 *cursor_at(struct integrity_tag_cursor *cur, u64 offset,
+				     unsigned int *len)
 {
-	struct integrity_tags *t = &cur->ic->tags;
-	u64 index = offset >> t->buffer_shift;
-	u32 size = 1U << t->buffer_shift;
+	u64 index = offset >> cur->ic->tags.buffer_shift;
+	u32 size = 1U << cur->ic->tags.buffer_shift;
 	u32 in = offset & (size - 1);
-	u64 begin = offset - in;
-	void *data;
 
 	if (!cur->buffer || cur->index != index) {
-		struct dm_buffer *b;
+		int r = cursor_move(cur, index);
 
-		integrity_tag_cursor_done(cur);
-		cur->index = index;
-		if (cur->nowait) {
-			data = dm_bufio_get(t->bufio, index, &b);
-			/* What could not be read is tried again, and reported, by who may wait. */
-			if (IS_ERR_OR_NULL(data))
-				return ERR_PTR(-EAGAIN);
-		} else if (begin >= cur->whole_from && begin + size <= cur->whole_to) {
-			data = dm_bufio_new(t->bufio, index, &b);
-			/*
-			 * Somebody's read of it may have failed before; that buffer is gone now,
-			 * and what cannot be read can perhaps be written.
-			 */
-			if (IS_ERR(data))
-				data = dm_bufio_new(t->bufio, index, &b);
-			/*
-			 * Should the caller stop half way, the rest is no leftover of the
-			 * kernel's memory.
-			 */
-			if (!IS_ERR(data))
-				memset(data, 0, size);
-		} else {
-			data = dm_bufio_read(t->bufio, index, &b);
-		}
-		if (IS_ERR(data))
-			return data;
-		cur->buffer = b;
-		cur->data = data;
+		if (r)
+			return ERR_PTR(r);
 	}
 	*len = min(*len, size - in);
 	return cur->data + in;
