@@ -20,7 +20,7 @@
 
 #define INTEGRITY_SEQUENCES		4u
 #define INTEGRITY_LAST_BYTES		8u	/* of a sector, what its commit id displaces */
-#define INTEGRITY_ENTRY_LAST		8u	/* byte of an entry that those of its block begin at */
+#define INTEGRITY_ENTRY_LAST		8u	/* byte of an entry that they are kept from */
 #define INTEGRITY_COMMIT_IDS_BYTES	32u	/* of a cipher's output that make the ids (4.7) */
 #define INTEGRITY_SECTION_MAC_BYTES	\
 	(INTEGRITY_JOURNAL_META_SECTORS * INTEGRITY_JOURNAL_MAC_BYTES)

@@ -136,14 +136,15 @@ static struct bio *alloc_run(struct integrity_writeback *wb, unsigned int vecs)
 {
 	struct bio_set *bios = &wb->ic->journal.bios;
 	struct block_device *bdev = wb->ic->data_dev->bdev;
+	const blk_opf_t opf = REQ_OP_WRITE | REQ_ALLOC_CACHE;
 	struct bio *bio;
 
-	bio = bio_alloc_bioset(bdev, vecs, REQ_OP_WRITE | REQ_ALLOC_CACHE, GFP_NOWAIT | __GFP_NOWARN, bios);
+	bio = bio_alloc_bioset(bdev, vecs, opf, GFP_NOWAIT | __GFP_NOWARN, bios);
 	if (bio)
 		return bio;
 	/* There may be no more before those that we hold have ended. */
 	send_batch(wb);
-	return bio_alloc_bioset(bdev, vecs, REQ_OP_WRITE | REQ_ALLOC_CACHE, GFP_NOIO, bios);
+	return bio_alloc_bioset(bdev, vecs, opf, GFP_NOIO, bios);
 }
 
 /* Put @count entries of the section into the batch: consecutive blocks in one area. */

@@ -254,7 +254,7 @@ static noinline int cursor_move(struct integrity_tag_cursor *cur, u64 index)
 		 */
 		if (IS_ERR(data))
 			data = dm_bufio_new(t->bufio, index, &b);
-		/* Should the caller stop half way, the rest is no leftover of the kernel's memory. */
+		/* If the caller stops half way, the rest is no leftover of memory. */
 		if (!IS_ERR(data))
 			memset(data, 0, size);
 	} else {
