@@ -3,11 +3,11 @@
 #	make			dm_integrity.ko for the running kernel, in build/KVER
 #	make KVER=release	... for another installed kernel
 #	make KDIR=tree		... for a kernel's build tree
-#	make install		into /lib/modules/KVER/updates, where modprobe prefers it
-#				(DESTDIR and INSTALL_MOD_PATH are honoured); uninstall undoes it
+#	make install		into /lib/modules/KVER/updates, where modprobe prefers it, with its
+#				manual (DESTDIR and INSTALL_MOD_PATH are honoured); uninstall undoes it
 #	make tools		integrityctl, in build/tools
 #	make install-tools	it and what belongs to it, below PREFIX (/usr/local)
-#	make install-dkms	the module's source, for dkms to build
+#	make install-dkms	the module's source, for dkms to build, and its manual
 #	make deb		Debian packages of both, in build/deb
 #	make setup		prepares a Debian 12 machine for all that follows
 #	make lab		dm_integrity.ko for each kernel of the guest lab
@@ -39,7 +39,7 @@ SOURCES := $(wildcard *.c *.h Kbuild) \
 	$(shell find compat -type f ! -name '*.o' ! -name '.*' ! -name '*.mod*' ! -name '*generated*' 2>/dev/null)
 SOURCES := $(filter-out %.mod.c,$(SOURCES))
 
-.PHONY: all module install uninstall tools install-tools install-dkms deb setup lab $(LAB_KERNELS:%=lab-%) $(LAB_KERNELS:%=ready-%) check check-long \
+.PHONY: all module install install-man uninstall tools install-tools install-dkms deb setup lab $(LAB_KERNELS:%=lab-%) $(LAB_KERNELS:%=ready-%) check check-long \
 	sparse style bench demo clean
 
 all: module
@@ -77,20 +77,24 @@ module:
 	fi
 	$(call build,build/$(KVER),$(KDIR))
 
+PREFIX ?= /usr/local
 MODULE_ROOT = $(DESTDIR)$(INSTALL_MOD_PATH)
 MODULE_DIR = $(MODULE_ROOT)/lib/modules/$(KVER)/updates
+MODULE_MAN = $(MODULE_ROOT)$(PREFIX)/share/man/man4/dm-integrity.4
 
-install: module
+install: module install-man
 	install -D -m 644 build/$(KVER)/dm_integrity.ko $(MODULE_DIR)/dm_integrity.ko
 	depmod $(if $(MODULE_ROOT),-b $(MODULE_ROOT)) $(KVER)
 
+install-man:
+	install -D -m 644 Documentation/dm-integrity.4 $(MODULE_MAN)
+
 uninstall:
-	rm -f $(MODULE_DIR)/dm_integrity.ko
+	rm -f $(MODULE_DIR)/dm_integrity.ko $(MODULE_MAN)
 	depmod $(if $(MODULE_ROOT),-b $(MODULE_ROOT)) $(KVER)
 
 # debian/changelog is where the version is.
 VERSION := $(shell sed -n '1s/.*(\(.*\)).*/\1/p' debian/changelog)
-PREFIX ?= /usr/local
 UNITDIR ?= $(PREFIX)/lib/systemd/system
 
 TOOL_CFLAGS := -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -DVERSION='"$(VERSION)"'
@@ -116,7 +120,7 @@ install-tools: tools
 
 DKMS_DIR = $(DESTDIR)/usr/src/dm-integrity-$(VERSION)
 
-install-dkms:
+install-dkms: install-man
 	for f in $(SOURCES) COPYING; do
 		install -D -m 644 "$$f" "$(DKMS_DIR)/$$f"
 	done

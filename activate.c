@@ -114,7 +114,7 @@ static int store(struct dm_integrity_c *ic, const struct activation *a, bool in_
 	return integrity_sb_store(ic, a->plan.recalculating, a->plan.recalc_sector);
 }
 
-/* From journal to bitmap. The journal is empty. */
+/* A bitmap takes the place of an empty journal, or of bits of another granularity. */
 static int begin_bitmap(struct dm_integrity_c *ic, const struct activation *a)
 {
 	u8 granularity = ic->bitmap.g.log2_blocks_per_bit;
@@ -167,24 +167,17 @@ static void prepare_bitmap(struct dm_integrity_c *ic, const struct activation *a
 static int carry_out(struct dm_integrity_c *ic, const struct activation *a)
 {
 	const struct integrity_activation *plan = &a->plan;
-	u8 granularity = ic->bitmap.g.log2_blocks_per_bit;
 	int r = 0;
 
 	switch (plan->bitmap) {
 	case INTEGRITY_BITMAP_NEW:
+	case INTEGRITY_BITMAP_FILL:
 		return begin_bitmap(ic, a);
 	case INTEGRITY_BITMAP_ADOPT:
 		/* Bits of what was added are there before the size is. */
 		if (!a->complete)
 			r = integrity_bitmap_store(ic);
-		return r ?: store(ic, a, true, granularity);
-	case INTEGRITY_BITMAP_FILL:
-		/* Half way, the bits of one granularity are not to be read by the other. */
-		if (!plan->same_granularity)
-			r = store(ic, a, true, integrity_bitmap_no_granularity(&ic->layout));
-		if (!r)
-			r = integrity_bitmap_store(ic);
-		return r ?: store(ic, a, true, granularity);
+		return r ?: store(ic, a, true, ic->bitmap.g.log2_blocks_per_bit);
 	case INTEGRITY_BITMAP_NONE:
 		break;
 	}

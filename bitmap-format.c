@@ -139,11 +139,6 @@ static void plan_journal(struct integrity_activation *a)
 {
 	a->replay = true;
 	a->bitmap = a->bitmap_mode ? INTEGRITY_BITMAP_NEW : INTEGRITY_BITMAP_NONE;
-	/*
-	 * The superblock says "bitmap" before there is one. Journal read as bits is harmless as
-	 * long as every tag is right, but not where some are still to be made.
-	 */
-	a->cover = a->bitmap_mode && pending(a);
 }
 
 static void plan_bitmap(struct integrity_activation *a)
@@ -175,7 +170,6 @@ static void plan_end_of_bitmap(struct integrity_activation *a)
 						 a->first_dirty);
 		a->by_bitmap = true;
 	}
-	a->cover = pending(a);
 }
 
 void integrity_activation_plan(struct integrity_activation *a)
@@ -184,7 +178,6 @@ void integrity_activation_plan(struct integrity_activation *a)
 	a->replay = false;
 	a->new_journal = false;
 	a->by_bitmap = false;
-	a->cover = false;
 
 	if (a->requested)
 		recalculate_from(a, 0);
@@ -194,6 +187,14 @@ void integrity_activation_plan(struct integrity_activation *a)
 		plan_bitmap(a);
 	else
 		plan_end_of_bitmap(a);
+
+	/*
+	 * The superblock says "bitmap" before there is one, or while there is no longer one. A
+	 * journal read as bits, or bits of another granularity, is harmless as long as every tag is
+	 * right, but not where some are still to be made.
+	 */
+	a->cover = pending(a) && (a->new_journal || a->bitmap == INTEGRITY_BITMAP_NEW ||
+				  a->bitmap == INTEGRITY_BITMAP_FILL);
 }
 
 bool integrity_recovery_expressed(const struct integrity_bitmap_geometry *g,

@@ -47,6 +47,7 @@
 #include <linux/highmem.h>
 
 #include "dm-integrity.h"
+#include "trace.h"
 
 #define SYNCHRONOUS_MS	10u	/* between two flushes while the machine goes down; never less */
 
@@ -442,13 +443,16 @@ static int regions_pass_reset(struct dm_integrity_c *ic)
 
 /* --- flush --- */
 
-/* Clear what was not touched since the new epoch began; data and tags of before are stable. */
-static void retire(struct dm_integrity_c *ic, u32 index)
+/*
+ * Clear what was not touched since the new epoch began; data and tags of before are stable. Return:
+ * how many bits.
+ */
+static u32 retire(struct dm_integrity_c *ic, u32 index)
 {
 	struct integrity_bitmap *b = &ic->bitmap;
 	struct integrity_bitmap_block *block = &b->block[index];
 	const __le64 *touched = NULL;
-	u32 cleared;
+	u32 cleared = 0;
 
 	spin_lock_irq(&b->lock);
 	if (block->set) {
@@ -462,11 +466,13 @@ static void retire(struct dm_integrity_c *ic, u32 index)
 			want_write(ic, block);
 	}
 	spin_unlock_irq(&b->lock);
+	return cleared;
 }
 
 static int flush_bits(struct dm_integrity_c *ic, u32 old)
 {
 	struct integrity_bitmap *b = &ic->bitmap;
+	u64 cleared = 0;
 	u32 i;
 	int r;
 
@@ -475,7 +481,8 @@ static int flush_bits(struct dm_integrity_c *ic, u32 old)
 	if (!r)
 		r = integrity_flush(ic);
 	for (i = 0; i < b->g.blocks && !r; i++)
-		retire(ic, i);
+		cleared += retire(ic, i);
+	trace_dm_integrity_bitmap_flush(ic, cleared, r);
 	return r;
 }
 

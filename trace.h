@@ -144,6 +144,27 @@ TRACE_EVENT(dm_integrity_journal_writeback,
 		      MAJOR(__entry->dev), MINOR(__entry->dev), __entry->section,
 		      __entry->sections, __entry->entries, __entry->sectors, __entry->error));
 
+/*
+ * Data and tags that were written before are on the disk, and @bits of the bitmap, which stand for
+ * @sectors, were cleared; @left are dirty now. With @error none was.
+ */
+TRACE_EVENT(dm_integrity_bitmap_flush,
+	    TP_PROTO(struct dm_integrity_c *ic, u64 bits, int error),
+	    TP_ARGS(ic, bits, error),
+	    TP_STRUCT__entry(__field(dev_t, dev)
+			     __field(u64, bits)
+			     __field(u64, sectors)
+			     __field(u64, left)
+			     __field(int, error)),
+	    TP_fast_assign(__entry->dev = integrity_trace_dev(ic);
+			   __entry->bits = bits;
+			   __entry->sectors = bits << ic->bitmap.g.log2_sectors_per_bit;
+			   __entry->left = READ_ONCE(ic->bitmap.set);
+			   __entry->error = error;),
+	    TP_printk("%d,%d cleared %llu bits, %llu sectors, %llu left, error %d",
+		      MAJOR(__entry->dev), MINOR(__entry->dev), __entry->bits, __entry->sectors,
+		      __entry->left, __entry->error));
+
 #endif
 
 #undef TRACE_INCLUDE_PATH

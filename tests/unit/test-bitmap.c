@@ -201,8 +201,8 @@ static const struct {
 	{ "1 B clean complete", 'B', 1, 1, 0, NONE, 1, SIZE, ADOPT, 0, 0, 0, 0, 1, SIZE },
 	{ "1 B dirty", 'B', 1, 1, 0, 8192, 0, 0, ADOPT, 0, 0, 0, 1, 1, 0 },
 	{ "1 B dirty pending", 'B', 1, 1, 0, 8192, 1, 4096, ADOPT, 0, 0, 0, 1, 1, 0 },
-	{ "1 B other", 'B', 1, 0, 0, NONE, 0, 0, FILL, 0, 0, 0, 1, 1, 0 },
-	{ "1 B requested", 'B', 1, 1, 1, NONE, 0, 0, FILL, 0, 0, 0, 0, 1, 0 },
+	{ "1 B other", 'B', 1, 0, 0, NONE, 0, 0, FILL, 0, 0, 1, 1, 1, 0 },
+	{ "1 B requested", 'B', 1, 1, 1, NONE, 0, 0, FILL, 0, 0, 1, 0, 1, 0 },
 	{ "1 D clean", 'D', 1, 1, 0, NONE, 0, 0, NO, 0, 1, 0, 0, 0, 0 },
 	{ "1 D clean pending", 'D', 1, 1, 0, NONE, 1, 4096, NO, 0, 1, 1, 0, 1, 4096 },
 	{ "1 J dirty", 'J', 1, 1, 0, 8192, 0, 0, NO, 0, 1, 1, 1, 1, 8192 },
@@ -247,6 +247,7 @@ static void test_activation_always(void)
 
 	for (round = 0; round < 20000; round++) {
 		struct integrity_activation a, was;
+		bool changes;
 
 		memset(&a, 0, sizeof(a));
 		a.bitmap_mode = unit_below(2);
@@ -277,9 +278,10 @@ static void test_activation_always(void)
 			CHECK(a.recalculating &&
 			      a.recalc_sector <= (a.same_granularity ? a.first_dirty : 0));
 		/* While the area is neither, nobody may trust it with work left. */
-		if (a.recalculating && a.recalc_sector < a.provided_sectors &&
-		    (a.new_journal || a.bitmap == INTEGRITY_BITMAP_NEW))
-			CHECK(a.cover);
+		changes = a.new_journal || a.bitmap == INTEGRITY_BITMAP_NEW ||
+			  a.bitmap == INTEGRITY_BITMAP_FILL;
+		CHECK_EQ(a.cover, changes && a.recalculating &&
+				  a.recalc_sector < a.provided_sectors);
 	}
 }
 

@@ -480,6 +480,9 @@ if (tracing / "events/dm_integrity").exists():
         dev.message("check")
         over(dev)
         expect_refused(errno.EILSEQ, "read of a damaged block", read_at, dev.path, 8 * SECTOR, SECTOR)
+    with v.open("sectors_per_bit:128 bitmap_flush_interval:10", mode="B") as dev:
+        write_at(dev.path, 0, bytes(4096))
+        wait_for("a flush of the bitmap", lambda: "bitmap_flush" in (tracing / "trace").read_text())
     (tracing / "events/dm_integrity/enable").write_text("0")
     text = (tracing / "trace").read_text()
     for regex in ("pass_start: \\d+,\\d+ recalculate 0 to \\d+", "pass_chunk: .* recalculate 0 \\+ \\d+",
@@ -487,7 +490,7 @@ if (tracing / "events/dm_integrity").exists():
                   "journal_commit: .* sections 0 \\+ 1 at sector 8 error 0",
                   "journal_writeback: .* sections 0 \\+ 1: 8 blocks, 8 sectors, error 0",
                   "pass_start: .* check 0 to", "mismatch: .* check 8", "pass_end: .* check finished at",
-                  "mismatch: .* read 8"):
+                  "mismatch: .* read 8", "bitmap_flush: \\d+,\\d+ cleared 1 bits, 128 sectors, 0 left, error 0"):
         expect_match(text, f"dm_integrity_{regex}", "trace")
     say("tracepoints seen")
 else:
