@@ -82,7 +82,7 @@ static int store_run_tags(struct integrity_writeback *wb, struct integrity_tag_c
 	return r;
 }
 
-/* Store the tags of all runs in the batch: those that are in memory first, while others are read. */
+/* Store the tags of all runs in the batch: what is in memory first, while the rest is read. */
 static void store_batch_tags(struct integrity_writeback *wb)
 {
 	struct dm_integrity_c *ic = wb->ic;

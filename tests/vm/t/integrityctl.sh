@@ -101,6 +101,7 @@ while [ ! -e "$TMPDIR/status" ]; do
 	if [[ $text == *left* ]]; then
 		seen=$((seen + 1))
 		[ "$seen" -ne 2 ] || say "$text"
+		[ "$seen" -ne 4 ] || echo "$text" > "$RESULTS/watch.txt"
 		expect_match "$text" '^v  recalculate  \[=*> *\] +[0-9]+\.[0-9]%  [0-9.]+ MiB/s  0:00:[0-9]+ left'
 		expect_eq "$(grep -c . <<< "$text")" 1 "lines on the screen"
 	fi
@@ -110,6 +111,7 @@ expect_eq "$(cat "$TMPDIR/status")" 0 "status of watch"
 [ "$seen" -ge 2 ] || fail "only $seen pictures"
 text=$(screen)
 say "$text"
+echo "$text" >> "$RESULTS/watch.txt"
 expect_match "$text" '^v  idle +\[=+\] 100\.0%.*has ended'
 tmux -L dmi kill-server
 
