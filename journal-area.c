@@ -274,7 +274,7 @@ static int write_plain(struct dm_integrity_c *ic, u32 first, u32 count)
 	const struct integrity_layout *l = &ic->layout;
 	u8 *raw = integrity_journal_raw(l, &ic->journal, first);
 
-	flush_kernel_vmap_range(raw, count * integrity_section_bytes(l));
+	flush_kernel_vmap_range(raw, (size_t)count * integrity_section_bytes(l));
 	return integrity_sync_io_pages(ic, integrity_meta_bdev(ic),
 				       REQ_OP_WRITE | REQ_FUA | REQ_SYNC,
 				       integrity_journal_section_sector(l, first),
@@ -477,7 +477,7 @@ int integrity_journal_init(struct dm_integrity_c *ic, const struct integrity_alg
 			return r;
 	}
 	r = bioset_init(&j->bios, BIO_POOL_SIZE, offsetof(struct integrity_writeback_run, bio),
-			BIOSET_NEED_BVECS | BIOSET_PERCPU_CACHE);
+			BIOSET_NEED_BVECS | COMPAT_BIOSET_CACHE);
 	if (!r && ic->mode->keeps_journal)
 		r = alloc_ring(ic);
 	if (!r && ic->mode->keeps_journal) {

@@ -258,16 +258,20 @@ static bool is_valid(struct integrity_writeback *wb, u32 section, u32 n, u64 *se
 	return !r;
 }
 
-static u32 take_valid(struct integrity_writeback *wb, u32 section, u64 *key)
+static u32 take_valid(struct integrity_writeback *wb, u64 *key)
 {
 	u32 count = 0, n;
 	u64 sector;
 
 	for (n = 0; n < wb->ic->layout.journal_section_entries; n++)
-		if (is_valid(wb, section, n, &sector))
+		if (is_valid(wb, wb->section, n, &sector))
 			key[count++] = integrity_writeback_key(sector, n);
 	return count;
 }
+
+static const struct integrity_writeback_source valid_entries = {
+	.take = take_valid,
+};
 
 /* A section whose MAC does not match may hold anything. */
 static void lose_section(struct dm_integrity_c *ic, u32 section)
@@ -337,7 +341,7 @@ static int replay_sections(struct dm_integrity_c *ic, const struct integrity_rep
 			cmpxchg(&wb->error, 0, r);
 			break;
 		}
-		integrity_writeback_section(wb, section, take_valid);
+		integrity_writeback_section(wb, section, &valid_entries);
 	}
 	r = integrity_writeback_end(wb);
 	forget_lost(&replay.lost);

@@ -57,14 +57,20 @@ static void run_endio(struct bio *bio)
 }
 
 /*
- * A block of the journal's memory lies in one page: sections begin at a page, and blocks at
- * multiples of their size. There is room for a vector for each.
+ * A block of the journal's memory lies in one page: sections begin at multiples of 4 KiB, and
+ * blocks at multiples of their size. There is room for a vector for each.
  */
 static void add_to_bio(struct bio *bio, const struct integrity_journal *j, u8 *block,
 		       unsigned int bytes)
 {
+	struct page *page = integrity_journal_pages(j, block)->page;
+
 	flush_kernel_vmap_range(block, bytes);
-	__bio_add_page(bio, integrity_journal_pages(j, block)->page, bytes, offset_in_page(block));
+	/* Small blocks that lie next to each other make one vector, so that no device splits them. */
+	if (bytes == PAGE_SIZE)
+		__bio_add_page(bio, page, bytes, 0);
+	else if (bio_add_page(bio, page, bytes, offset_in_page(block)) != bytes)
+		bio->bi_status = BLK_STS_IOERR;
 }
 
 static int store_run_tags(struct integrity_writeback *wb, struct integrity_tag_cursor *cur,
@@ -94,7 +100,7 @@ static void store_batch_tags(struct integrity_writeback *wb)
 	integrity_tag_cursor_nowait(&cur);
 	bio_list_for_each(bio, &wb->batch) {
 		run = container_of(bio, struct integrity_writeback_run, bio);
-		run->error = store_run_tags(wb, &cur, run);
+		run->error = blk_status_to_errno(bio->bi_status) ?: store_run_tags(wb, &cur, run);
 		if (run->error == -EAGAIN)
 			integrity_tag_prefetch(ic, run->range.start,
 					       run->range.last + 1 - run->range.start);
@@ -136,7 +142,7 @@ static struct bio *alloc_run(struct integrity_writeback *wb, unsigned int vecs)
 {
 	struct bio_set *bios = &wb->ic->journal.bios;
 	struct block_device *bdev = wb->ic->data_dev->bdev;
-	const blk_opf_t opf = REQ_OP_WRITE | REQ_ALLOC_CACHE;
+	const blk_opf_t opf = REQ_OP_WRITE | COMPAT_REQ_CACHE;
 	struct bio *bio;
 
 	bio = bio_alloc_bioset(bdev, vecs, opf, GFP_NOWAIT | __GFP_NOWARN, bios);
@@ -211,30 +217,31 @@ static void sort_keys(u64 *key, u32 count)
 	}
 }
 
-/* What of the section is to be written, in the order of its places. Return: how many. */
-static u32 take_entries(struct integrity_writeback *wb, integrity_writeback_take *take)
+/* Of copies of one block in the section the last one. Return: how many are left. */
+static u32 drop_older(u64 *key, u32 count)
 {
-	u64 *key = wb->ic->journal.key;
-	u32 taken = take(wb, wb->section, key), kept = 0, i;
+	u32 kept = 0, i;
 
-	sort_keys(key, taken);
-	/* Of copies of one block the last one. */
-	for (i = 0; i < taken; i++)
-		if (i + 1 == taken ||
+	for (i = 0; i < count; i++)
+		if (i + 1 == count ||
 		    integrity_writeback_sector(key[i]) != integrity_writeback_sector(key[i + 1]))
 			key[kept++] = key[i];
 	return kept;
 }
 
 void integrity_writeback_section(struct integrity_writeback *wb, u32 section,
-				 integrity_writeback_take *take)
+				 const struct integrity_writeback_source *source)
 {
 	const struct integrity_layout *l = &wb->ic->layout;
-	const u64 *key = wb->ic->journal.key;
+	u64 *key = wb->ic->journal.key;
 	u32 spb = integrity_block_sectors(l), count, n, i;
 
 	wb->section = section;
-	count = take_entries(wb, take);
+	count = source->take(wb, key);
+	sort_keys(key, count);
+	count = drop_older(key, count);
+	if (source->drop)
+		count = source->drop(wb, key, count);
 	for (i = 0; i < count; i += n) {
 		u64 sector = integrity_writeback_sector(key[i]);
 		u32 most = min_t(u32, count - i, BIO_MAX_VECS);
@@ -244,8 +251,8 @@ void integrity_writeback_section(struct integrity_writeback *wb, u32 section,
 				break;
 		/* In one area. */
 		if (n > 1)
-			n = min_t(u64, n, integrity_area_remaining(l, sector) >>
-					  l->log2_sectors_per_block);
+			n = clamp_t(u64, integrity_area_remaining(l, sector) >>
+					 l->log2_sectors_per_block, 1, n);
 		add_run(wb, key + i, n);
 	}
 	send_batch(wb);
@@ -296,24 +303,54 @@ static bool is_outdated(struct dm_integrity_c *ic, const struct integrity_journa
 	return false;
 }
 
-/* Those that are used, and the newest committed copies of their blocks. */
-static u32 take_newest(struct integrity_writeback *wb, u32 section, u64 *key)
+/* Those that are used. */
+static u32 take_used(struct integrity_writeback *wb, u64 *key)
 {
 	const struct integrity_layout *l = &wb->ic->layout;
 	struct integrity_journal *j = &wb->ic->journal;
-	const struct integrity_journal_node *node = &j->node[node_index(l, section, 0)];
+	const struct integrity_journal_node *node = &j->node[node_index(l, wb->section, 0)];
 	u32 count = 0, n;
 
 	spin_lock_irq(&j->lock);
 	for (n = 0; n < l->journal_section_entries; n++, node++) {
 		u64 sector = integrity_node_sector(node);
 
-		if (sector != INTEGRITY_NODE_EMPTY && !is_outdated(wb->ic, node, sector))
+		if (sector != INTEGRITY_NODE_EMPTY)
 			key[count++] = integrity_writeback_key(sector, n);
 	}
 	spin_unlock_irq(&j->lock);
 	return count;
 }
+
+#define NODES_AT_ONCE	16
+
+/*
+ * Keep those that are the newest committed copies. A block that is written again and again has
+ * many, so the lock is not held for all of a section.
+ */
+static u32 drop_outdated(struct integrity_writeback *wb, u64 *key, u32 count)
+{
+	struct integrity_journal *j = &wb->ic->journal;
+	u64 first = node_index(&wb->ic->layout, wb->section, 0);
+	u32 kept = 0, i, end;
+
+	for (i = 0; i < count;) {
+		end = min(count, i + NODES_AT_ONCE);
+		spin_lock_irq(&j->lock);
+		for (; i < end; i++)
+			if (!is_outdated(wb->ic,
+					 &j->node[first + integrity_writeback_entry(key[i])],
+					 integrity_writeback_sector(key[i])))
+				key[kept++] = key[i];
+		spin_unlock_irq(&j->lock);
+	}
+	return kept;
+}
+
+static const struct integrity_writeback_source live_journal = {
+	.take = take_used,
+	.drop = drop_outdated,
+};
 
 /* Nobody finds the section's entries any more; wait for who found one before. */
 static void forget_section(struct dm_integrity_c *ic, u32 section)
@@ -355,7 +392,7 @@ static bool write_back_committed(struct dm_integrity_c *ic)
 	integrity_writeback_begin(&wb, ic);
 	blk_start_plug(&plug);
 	for (i = 0, section = first; i < count && !atomic_read(&ic->failed); i++) {
-		integrity_writeback_section(&wb, section, take_newest);
+		integrity_writeback_section(&wb, section, &live_journal);
 		section = integrity_next_section(l, section);
 	}
 	blk_finish_plug(&plug);

@@ -226,7 +226,7 @@ void integrity_journal_discard_setup(struct dm_integrity_c *ic);
 /*
  * An entry of the section in work, to be written to a logical sector: sorts by place, and by age
  * for one place. Both fit: see INTEGRITY_MAX_DEVICE_SECTORS; and of entries a sector of metadata
- * holds at most 20.
+ * holds at most 21.
  */
 #define INTEGRITY_KEY_ENTRY_BITS	8
 
@@ -268,19 +268,27 @@ struct integrity_writeback_run {
 
 void integrity_writeback_begin(struct integrity_writeback *wb, struct dm_integrity_c *ic);
 
-/* Find the entries of @section that are to be written, in order; their keys. Return: how many. */
-typedef u32 integrity_writeback_take(struct integrity_writeback *wb, u32 section, u64 *key);
+/**
+ * struct integrity_writeback_source - which entries of a section are to be written
+ * @take: find them in wb->section, in order; their keys. Return: how many
+ * @drop: when of several for one block only the last is left, and they are sorted, look again at
+ * @count of them. Return: how many are left. May be NULL
+ */
+struct integrity_writeback_source {
+	u32 (*take)(struct integrity_writeback *wb, u64 *key);
+	u32 (*drop)(struct integrity_writeback *wb, u64 *key, u32 count);
+};
 
 /**
  * integrity_writeback_section - write entries of a section to their places
- * @take: called once. Of several entries that are taken for one block the last is written
+ * @source: says which. Of several entries for one block the last is written
  *
  * A block's data is contiguous in the section after integrity_entry_restore_data(), which is called
  * for each block that is written. Holds the ranges of the blocks while it writes. One caller at a
  * time. Context: may sleep.
  */
 void integrity_writeback_section(struct integrity_writeback *wb, u32 section,
-				 integrity_writeback_take *take);
+				 const struct integrity_writeback_source *source);
 
 /* Wait for the data, then make data and tags durable. Return: 0 or the first error. */
 int integrity_writeback_end(struct integrity_writeback *wb);

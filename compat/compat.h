@@ -31,6 +31,18 @@ static inline int compat_dm_io(struct dm_io_request *req, struct dm_io_region *r
 #endif
 }
 
+/*
+ * A bio_set's cache for each CPU, whose bios may end in interrupt context: not before 6.2, which
+ * nothing that compiles tells; what does came with 6.5.
+ */
+#ifdef COMPAT_BLK_MODE
+#define COMPAT_BIOSET_CACHE	BIOSET_PERCPU_CACHE
+#define COMPAT_REQ_CACHE	REQ_ALLOC_CACHE
+#else
+#define COMPAT_BIOSET_CACHE	0
+#define COMPAT_REQ_CACHE	0
+#endif
+
 static inline bool compat_table_writable(struct dm_table *t)
 {
 #ifdef COMPAT_BLK_MODE

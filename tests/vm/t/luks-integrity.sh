@@ -12,7 +12,7 @@
 read -ra pair <<< "${DMI_PAIR:-ours intree}"
 key=$TMPDIR/key
 head -c 32 /dev/urandom > "$key"
-ramdisk 28 2
+ramdisk 22 2
 disk=/dev/ram0 copy=/dev/ram1
 opened=0
 
@@ -76,7 +76,7 @@ for how in "--cipher aes-xts-plain64 --key-size 512 --integrity hmac-sha256" "--
 	for first in "${firsts[@]}"; do
 		a=${pair[first]} b=${pair[1 - first]}
 		load "$a"
-		zero "$disk" $((28 << 20))
+		zero "$disk" $((22 << 20))
 		luks luksFormat --type luks2 --pbkdf pbkdf2 --pbkdf-force-iterations 1000 "${words[@]}" "$disk"
 		last=
 		round "$a" $((n + 1))
