@@ -25,8 +25,9 @@
  *     for it, and it for the block's write, which waits for nothing but the disk.
  *   a bit set while its block is being written  what is written is a copy; the bit is not stable
  *     when that ends, and the block is written again.
- *   a bitmap block that cannot be written  costs the writes that wait for it. None of its bits is
- *     stable then, so the next write to any of its regions tries again. The device goes on.
+ *   a bitmap block that cannot be written  costs the writes that wait for it, but not those that
+ *     came when it had begun, which wait for the next. None of its bits is stable then, so the
+ *     next write to any of its regions tries again. The device goes on.
  *   recovery and foreground writes  a chunk and a write meet in the range lock. A region stays in
  *     recovery until all of it is below the mark; leaving that touches it, so that its bit is
  *     cleared only after a flush that covers its new tags.
@@ -160,7 +161,11 @@ static void block_endio(struct bio *bio)
 		stable[i] = r ? 0 : copy[i] & map[i];
 	block->over = block->begun;
 	block->error = r;
-	list_splice_init(&block->waiting, &list);
+	if (!r)
+		list_splice_init(&block->waiting, &list);
+	list_for_each_entry_safe(io, next, &block->waiting, flush_list)
+		if ((s32)(io->bitmap_write - block->over) <= 0)
+			list_move_tail(&io->flush_list, &list);
 	if (block->wanted != block->begun)
 		queue_block(ic, block);
 	mempool_free(w->page, &b->pages);
@@ -269,6 +274,7 @@ static bool bits_ready(struct integrity_io *io, bool first)
 	struct integrity_bitmap *b = &ic->bitmap;
 	u64 begin = integrity_bit(&b->g, io->sector), at;
 	u64 end = integrity_bit_end(&b->g, io->sector + io->sectors);
+	struct integrity_bitmap_block *block;
 	unsigned long flags;
 
 	spin_lock_irqsave(&b->lock, flags);
@@ -279,9 +285,10 @@ static bool bits_ready(struct integrity_io *io, bool first)
 	}
 	at = integrity_bits_next(b->stable, begin, end, false);
 	if (unlikely(at != end)) {
+		block = &b->block[at / INTEGRITY_BITMAP_BLOCK_BITS];
 		set_bits(ic, begin, end);
-		list_add_tail(&io->flush_list,
-			      &b->block[at / INTEGRITY_BITMAP_BLOCK_BITS].waiting);
+		io->bitmap_write = block->wanted;
+		list_add_tail(&io->flush_list, &block->waiting);
 	}
 	spin_unlock_irqrestore(&b->lock, flags);
 	return at == end;

@@ -317,6 +317,7 @@ struct integrity_io {
 	bool counted;			/* in recalc.foreground */
 	bool mixed;			/* a read, part of which is in the journal */
 	u8 epoch;			/* of the bitmap, that a write counts in */
+	u32 bitmap_write;		/* of a block of it, that a write waits for */
 	struct integrity_bio_details saved;
 	struct list_head flush_list;
 	u8 tags[INTEGRITY_IO_TAG_BYTES];	/* of a small io: stored (read) or made (write) */

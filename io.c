@@ -156,6 +156,12 @@ void integrity_io_restore(struct integrity_io *io)
 {
 	struct bio *bio = integrity_io_bio(io);
 
+	/*
+	 * A device whose own device was changed may refuse to discard. Its tags say that the blocks
+	 * are discarded, and where no device discards that is all there is to it.
+	 */
+	if (bio->bi_status == BLK_STS_NOTSUPP && bio_op(bio) == REQ_OP_DISCARD)
+		bio->bi_status = BLK_STS_OK;
 	integrity_io_error(io, blk_status_to_errno(bio->bi_status));
 	bio->bi_bdev = io->saved.bdev;
 	bio->bi_iter = io->saved.iter;

@@ -195,6 +195,7 @@ static bool do_chunk(struct integrity_pass_worker *w)
 	w->action->begin(w);
 	while (pos < end) {
 		unsigned int skip;
+		u64 least;
 		int r;
 
 		len = min(len, end - pos);
@@ -209,8 +210,10 @@ static bool do_chunk(struct integrity_pass_worker *w)
 			len *= 2;
 			continue;
 		}
-		if (len > unit) {
-			len = max(round_down(len / 2, unit), unit);
+		/* From the middle of a block of the device only to its end. */
+		least = unit - (pos & (unit - 1));
+		if (len > least) {
+			len = max(round_down(len / 2, unit), least);
 		} else {
 			w->action->unreadable(w, pos, len, "data", r);
 			pos += len;
@@ -301,6 +304,8 @@ static bool take_chunk(struct integrity_pass_worker *w)
 
 		sectors = min_t(u64, (u64)w->nr_pages << (PAGE_SHIFT - SECTOR_SHIFT),
 				INTEGRITY_PASS_CHUNK);
+		/* What is read begins at a block of the device, and is to fit the buffer. */
+		sectors -= r->next & (integrity_pass_unit(ic) - 1);
 		wait = pace(r, &sectors, &at);
 		if (!wait) {
 			/*

@@ -37,7 +37,7 @@ class Config:
     def __init__(self, **words):
         # Sections of the journal; sectors of the data; options for the table that count for each module.
         self.bs, self.hash, self.mac, self.crypt, self.tag = 512, "crc32c", "", "", "-"
-        self.separate = self.recalc = False
+        self.separate = self.recalc = self.discards = False
         self.options, self.runtime = "", ""
         self.sections, self.sectors, self.ops, self.threads, self.seed = 3, 2048, 200, 3, 0
         self.length = self.data_length = 0
@@ -49,7 +49,7 @@ class Config:
     def name(self):
         words = [self.hash.split(":")[0], self.bs, f"{self.sections} sections", "meta" if self.separate else "",
                  f"mac {self.mac.split(':')[0]}" if self.mac else "", f"crypt {self.crypt.split(':')[0]}" if self.crypt else "",
-                 "recalc" if self.recalc else "", self.options, self.runtime]
+                 "recalc" if self.recalc else "", "discards" if self.discards else "", self.options, self.runtime]
         return " ".join(str(w) for w in words if w)
 
     def geometry(self):
@@ -78,6 +78,8 @@ class Config:
             found.append(f"journal_mac:{self.mac}")
         if self.crypt:
             found.append(f"journal_crypt:{self.crypt}")
+        if self.discards:
+            found.append("allow_discards")
         return found
 
     def format_words(self):
@@ -108,7 +110,10 @@ class Operation:
 
 class History:
     """What was written when. Operations: w write, W write with FUA and a flush behind it, f flush, r read
-    (seen: checksums of the blocks)."""
+    (seen: checksums of the blocks), d discard.
+
+    A discarded block may hold anything. A crash may take a discard back, flushed or not: to the version
+    that was there before, whole. Over a later write it does not come."""
 
     def __init__(self, operations, marks, size, blocks):
         self.size, self.blocks = size, blocks
@@ -123,21 +128,28 @@ class History:
         flushes = [op for op in self.operations if op.kind in "fW" and op.done != NEVER]
         self.of = {}
         for op in self.operations:
-            if op.kind not in "wW":
+            if op.kind not in "wWd":
                 continue
-            op.durable = op.done if op.kind == "W" else NEVER
-            op.durable = min([op.durable] + [f.done for f in flushes if f.begun > op.done])
+            if op.kind != "d":
+                op.durable = op.done if op.kind == "W" else NEVER
+                op.durable = min([op.durable] + [f.done for f in flushes if f.begun > op.done])
             for block in range(op.block, op.block + op.count):
                 self.of.setdefault(block, []).append(op)
 
+    def left(self, block, when):
+        """What may be there after a crash right after that moment: (versions, may it be discarded)."""
+        begun = [op for op in self.of.get(block, ()) if op.begun <= when]
+        bound = max((op.begun for op in begun if op.durable <= when), default=-1)
+        recent = [op for op in begun if op.done > bound]
+        versions = [op.number for op in recent if op.kind != "d"]
+        return ([] if bound >= 0 else [0]) + versions, len(versions) < len(recent)
+
     def allowed(self, block, when):
         """Versions that may be there after a crash right after that moment."""
-        writes = [op for op in self.of.get(block, ()) if op.begun <= when]
-        bound = max((op.begun for op in writes if op.durable <= when), default=-1)
-        return ([] if bound >= 0 else [0]) + [op.number for op in writes if op.done > bound]
+        return self.left(block, when)[0]
 
     def readable(self, block, begun, done):
-        """Versions that a read may give that was begun and done then."""
+        """Versions that a read may give that was begun and done then; discards among them."""
         writes = [op for op in self.of.get(block, ()) if op.begun < done]
         bound = max((op.begun for op in writes if op.done < begun), default=-1)
         return ([] if bound >= 0 else [0]) + [op.number for op in writes if op.done > bound]
@@ -145,12 +157,15 @@ class History:
     def check_reads(self):
         """What the workload itself read; the number of blocks compared."""
         compared = 0
+        discards = {op.number for op in self.operations if op.kind == "d"}
         for op in self.operations:
             if op.kind != "r":
                 continue
             for k, seen in enumerate(op.seen):
                 block = op.block + k
                 may = self.readable(block, op.begun, op.done)
+                if not discards.isdisjoint(may):
+                    continue
                 if seen not in [crc(v, block, self.size) for v in may]:
                     raise AssertionError(f"operation {op.number} read of block {block} what no write of {may} left")
                 compared += 1

@@ -12,6 +12,9 @@ workload, `s N` when it began its operation N and `d N` when that was acknowledg
 A crash may leave, of a write that was sent and is not yet durable, all sectors, none, or any. Durable is
 a write with FUA that was acknowledged, and any that was acknowledged before a flush was sent that was
 acknowledged.
+
+A discard counts as a write of zeros, which may be lost like one, where the device below does so with
+whole pages, and as nothing where it does not discard at all (zeroes).
 """
 
 import random
@@ -35,6 +38,7 @@ class Bio:
 
     def __init__(self, sent, flags, sector, count):
         self.sent, self.acked = sent, NEVER
+        self.discard = flags.startswith("D")
         self.sector, self.count = sector, count
         # F before the W is a flush, F behind it FUA.
         head, _, tail = flags.partition("W") if "W" in flags else (flags, "", "")
@@ -52,8 +56,10 @@ def parse_log(raw):
     at, found = SECTOR, []
     for _ in range(entries):
         sector, count, flags, length = struct.unpack_from("<QQQQ", raw, at)
-        if flags & DISCARD:
-            raise Bad("a discard is in the log")
+        if flags & DISCARD:     # takes no place
+            found.append((sector, count, flags, b""))
+            at += SECTOR
+            continue
         if flags & MARK:
             data = raw[at + 32:at + 32 + length]
         else:
@@ -71,8 +77,8 @@ class State:
 
 
 class Recording:
-    def __init__(self, base, log, trace, device):
-        self.base = base
+    def __init__(self, base, log, trace, device, zeroes=False):
+        self.base, self.zeroes = base, zeroes
         self.bios, self.marks = [], []
         self._read_trace(trace, device)
         self._read_log(parse_log(log))
@@ -96,7 +102,12 @@ class Recording:
             if not match or f"{match[1]}:{match[2]}" != device:
                 continue
             flags, sector, count = match[3], int(match[4]), int(match[5])
-            if not ("W" in flags or "F" in flags):
+            if flags.startswith("D"):
+                if not self.zeroes:
+                    continue
+                if (sector | count) & 7:
+                    raise Bad(f"a discard of parts of pages: {count} sectors at {sector}")
+            elif not ("W" in flags or "F" in flags):
                 continue
             key = flags, sector, count
             if event == "block_bio_queue":
@@ -114,22 +125,23 @@ class Recording:
         starts = {}
         writes = sorted((b for b in self.bios if b.count), key=lambda b: b.acked)
         for bio in writes:
-            starts.setdefault((bio.sector, bio.fua), []).append(bio)
+            starts.setdefault((bio.sector, bio.fua, bio.discard), []).append(bio)
         for sector, count, flags, data in entries:
-            if flags & MARK or not count:
+            fua, discard = bool(flags & FUA), bool(flags & DISCARD)
+            if flags & MARK or not count or discard and not self.zeroes:
                 continue
-            fua = bool(flags & FUA)
-            bio = next((b for b in starts.get((sector, fua), []) if b.missing and count <= b.missing), None)
+            key = sector, fua, discard
+            bio = next((b for b in starts.get(key, []) if b.missing and count <= b.missing), None)
             if bio is None:     # a part of a larger one
-                bio = next((b for b in writes if b.missing and b.fua == fua and b.sector <= sector and
-                            sector + count <= b.sector + b.count), None)
+                bio = next((b for b in writes if b.missing and b.fua == fua and b.discard == discard and
+                            b.sector <= sector and sector + count <= b.sector + b.count), None)
             if bio is None:
                 raise Bad(f"in the log but not in the trace: {count} sectors at {sector}")
             at = (sector - bio.sector) * SECTOR
             bio.data[at:at + len(data)] = data
             bio.missing -= count
-            if not bio.missing and (sector, fua) in starts and bio in starts[sector, fua]:
-                starts[sector, fua].remove(bio)
+            if not bio.missing and bio in starts.get(key, []):
+                starts[key].remove(bio)
         missing = [b for b in writes if b.missing]
         if missing:
             raise Bad(f"{len(missing)} writes are in the trace but not in the log, first at {missing[0].sector}")

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Disks with logical blocks of 4096 bytes, for data, tags or both, with blocks of the volume
 # of 512 and of 4096 bytes: as the kernel's own target takes or refuses them; passes, writes,
-# mismatches and the second look at a block work, and the oracle finds every tag right.
+# mismatches and the second look at a block work, and the oracle finds every tag right. A bitmap
+# whose dirty regions begin and end within a block of the disk is recovered, as written elsewhere.
 # kernels: 6.12
 # timeout: 300
 # disks: 24M,bs=4096 24M,bs=4096 24M 24M
@@ -187,6 +188,38 @@ log.expect("integrity: start: 9 is not a multiple of the device's logical block 
 volumes = [works(*case, number) for number, case in enumerate(CASES)
            if verdicts[case] == "yes" and case not in (CASES[1], CASES[5], CASES[7])]
 expect_eq(len(volumes), 5, "volumes that both targets take")
+# A crashed volume that comes from a disk of smaller blocks, dirty from within one to within another.
+big = Device("big").create(8 << 11, f"linear /dev/vda {16 << 11}")
+odd = Volume(big.path, "internal_hash:crc32c sectors_per_bit:1 journal_sectors:400 interleave_sectors:65536", mode="B")
+clear(odd.data, 64 << 10)
+odd.format()
+with odd.open(mode="D") as dev:
+    write_all(dev.path, 9, 4096)
+with odd.open("bitmap_flush_interval:3600000") as dev:
+    tags = (int(re.search(r" journal_sectors:(\d+)", dev.table())[1]) + 8) * SECTOR
+    write_at(dev.path, 0, pattern(9, size_of(dev.path))[:4096])
+    image = bytearray(contents(odd.data))
+size = 16384 // 8
+expect_eq(int.from_bytes(image[4096:4096 + size], "little"), 0xff, "bits of a write of 4096 bytes")
+dirty = [range(3, 3 + 9001), range(9101, 9102), range(9111, 9130), range(9141, 9148)]
+bits = sum(1 << s for r in dirty for s in r)
+image[4096:4096 + size] = bits.to_bytes(size, "little")
+# Tags of all that is dirty are wrong, and one of what is clean.
+clean = 9105
+for s in (clean, *(s for r in dirty for s in r)):
+    image[tags + 4 * s] ^= 1
+poke(odd.data, 0, image)
+with odd.open() as dev:
+    wait_for("recovery", lambda: dev.field(2) == dev.field(1) and dev.field(3) == "idle")
+    expect_eq(dev.field(6), "0", "bad blocks of a recovery within blocks of the disk")
+    expect_refused(errno.EILSEQ, "a clean block with a wrong tag", read_at, dev.path, clean // 8 * 4096, 4096)
+    write_at(dev.path, clean // 8 * 4096, pattern(9, size_of(dev.path))[clean // 8 * 4096:][:4096])
+    read_all(dev.path, 9, 4096)
+    expect_eq(dev.field(0), "1", "mismatches after it")
+odd.check("--all")
+big.remove()
+say(f"{len(dirty)} dirty regions that begin and end within blocks of the disk: recovered")
+
 # The other target finds what ours left right.
 load("intree")
 for v, seed, least in volumes:

@@ -1,15 +1,15 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-2.0-only
-# After a crash at any moment of mode B's life - activation, writes, flushes of the bitmap, suspend - with
-# writes that were not flushed there, missing or torn, each block whose bit is 0 has the tag that belongs to
-# it, and what was acknowledged as durable is there. Opened after that, by ours or by in-tree, all of it can
-# be read.
+# After a crash at any moment of mode B's life - activation, writes, discards, flushes of the bitmap, suspend -
+# with writes that were not flushed there, missing or torn, each block whose bit is 0 has the tag that belongs
+# to it, or one that says that it is discarded. Opened after that, by ours or by in-tree, all of it can be read.
 # kernels: 6.12
 # timeout: 300
 
 . "$DMI_TOP/tests/vm/lib.sh"
 PYTHONPATH=$DMI_TOP/tests/vm:$DMI_TOP/tests/oracle exec /usr/bin/python3 - << 'END'
 import argparse
+import fcntl
 import threading
 
 from logwrites import Recording
@@ -22,6 +22,7 @@ STATES = int(os.environ.get("DMI_STATES", "400" if os.environ.get("DMI_LONG") el
 SEED = int(os.environ.get("DMI_SEED", time.time_ns() % 1000000))
 TRACING = pathlib.Path("/sys/kernel/tracing")
 SECTORS = 3 << 10
+BLKDISCARD = 0x1277
 REGION = 64
 say(f"seed {SEED}")
 
@@ -29,6 +30,7 @@ if not (TRACING / "trace_clock").exists():
     run("mount", "-t", "tracefs", "trace", TRACING)
 run("modprobe", "dm-log-writes")
 disk, journal = ramdisks(16, 2)
+ZEROES = pathlib.Path("/sys/block/ram0/queue/discard_max_bytes").read_text().strip() != "0"
 
 
 def tracing(name, value):
@@ -44,17 +46,20 @@ for event in ("block_bio_queue", "block_bio_complete"):
 
 def volume(path):
     return Volume(path, f"internal_hash:crc32c block_size:512 sectors_per_bit:{REGION} interleave_sectors:256 "
-                  "journal_sectors:200", mode="B")
+                  "journal_sectors:200 allow_discards", mode="B")
 
 
 def workload(dev, number):
-    """Writes of its own part: the last version of each block, and those a flush acknowledged."""
+    """Writes, discards and flushes."""
     rng = random.Random(f"{SEED} {number}")
     with direct(dev.path, os.O_RDWR) as (fd, size):
         for step in range(40):
             at = rng.randrange(size // SECTOR - 16) // 2 * 2 + number
             length = rng.choice((1, 1, 3, 9))
-            os.pwrite(fd, memoryview(aligned(rng.randbytes(length * SECTOR)))[:length * SECTOR], at * SECTOR)
+            if rng.random() < 0.2:  # of whole pages: a RAM disk leaves the rest as it is
+                fcntl.ioctl(fd, BLKDISCARD, struct.pack("QQ", at // 8 * 8 * SECTOR, rng.choice((1, 1, 2)) * 8 * SECTOR))
+            else:
+                os.pwrite(fd, memoryview(aligned(rng.randbytes(length * SECTOR)))[:length * SECTOR], at * SECTOR)
             if rng.random() < 0.15:
                 os.fsync(fd)
             if rng.random() < 0.1:
@@ -98,13 +103,15 @@ def record(pending):
     with open(TRACING / "trace") as f:
         trace = "".join(line for line in f if wanted in line or "LOST" in line)
     logged.remove()
-    return Recording(base, contents(journal), trace, f"{os.major(number)}:{os.minor(number)}")
+    return Recording(base, contents(journal), trace, f"{os.major(number)}:{os.minor(number)}", ZEROES)
 
 
 pathlib.Path("/sys/kernel/rcu_expedited").write_text("1\n")
 ARGS = argparse.Namespace(replay=False, first=None, upto=None, exclude=None, all=False, ignore_dirty=True,
-                          allow_discards=False, count_only=False)
-states_seen = dirty_seen = bitmaps = pending_seen = opened = closed = 0
+                          allow_discards=True, count_only=False)
+states_seen = dirty_seen = bitmaps = pending_seen = discarded_seen = opened = closed = 0
+# Of the states of a recording.
+OPENED = 60 if os.environ.get("DMI_LONG") else 12
 image_file = pathlib.Path("/tmp/state")
 load("ours")
 for pending in (False, True):
@@ -142,7 +149,8 @@ for pending in (False, True):
             pathlib.Path("/results/failed-state").write_bytes(state.image)
             fail(f"{where}: {result['bad']} bad blocks of {result['blocks']}, flags {sb.flags:#x}: {result['bad_sectors'][:8]}")
         states_seen += 1
-        if n % (len(wanted) // 12 + 1) == 0:
+        discarded_seen += bool(result.get("discarded"))
+        if n % (len(wanted) // OPENED + 1) == 0:
             to_open.append((where, bytes(state.image)))
     for module in ("ours", "intree"):
         load(module)
@@ -155,12 +163,14 @@ for pending in (False, True):
                     wait_for(f"{where}: recovery by {module}", lambda: dev.field(2) == dev.field(1))
                 contents(dev.path)
                 expect_eq(dev.field(0), "0", f"{where}: mismatches, {module}")
-            v.check()
+            v.check("--allow-discards")
             plain.remove()
             opened += 1
     load("ours")
 say(f"{states_seen} states: {bitmaps} with a bitmap, {dirty_seen} of them dirty, {pending_seen} between bitmap and journal, "
-    f"{closed} without; {opened} opened and read")
+    f"{closed} without; {discarded_seen} with discarded blocks; {opened} opened and read")
 if dirty_seen * 3 < states_seen or not closed:
     fail("too few states with dirty bits: this tests nothing")
+if discarded_seen * 4 < states_seen:
+    fail("too few states with discarded blocks: this tests nothing")
 END

@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Mode B: a region's bit is on the disk before its data or tags are, and stays while it is written to; it
 # is cleared after bitmap_flush_interval, with no other I/O held up and data and tags on the disk; first
-# writes to many regions share writes of the bitmap; a clean end leaves an empty journal. After a crash
-# only dirty regions are made again, damage elsewhere is still found, and a recovery that is interrupted
-# by a clean end goes on where it is needed, also under in-tree.
+# writes to many regions share writes of the bitmap; one of those that fails costs the writes that wait for
+# it and no others; a clean end leaves an empty journal. After a crash only dirty regions are made again,
+# damage elsewhere is still found, and a recovery that is interrupted by a clean end goes on where it is
+# needed, also under in-tree.
 # kernels: 6.12
 # long-kernels: 6.1 debug
 # timeout: 240
@@ -168,6 +169,39 @@ def batches():
     return writes
 
 
+def failing():
+    """A write of the bitmap fails, and the next, which was asked for meanwhile, does not."""
+    v = fresh("meta")
+    run("modprobe", "dm-delay")
+    run("modprobe", "dm-flakey")
+    meta, sectors = v.meta, size_of(v.meta) // SECTOR
+    below = Device("below").create(sectors, f"linear {meta} 0")
+    slow = Device("slow").create(sectors, f"delay {below.path} 0 0 {below.path} 0 1500")
+    v.meta = slow.path
+    with v.open(NEVER) as dev, ThreadPoolExecutor(2) as pool:
+        swap(below, sectors, f"flakey {meta} 0 0 1000000 1 error_writes")
+        first = pool.submit(put, dev, 3)
+        time.sleep(0.5)
+        second = pool.submit(put, dev, 40)
+        expect_refused(errno.EIO, "a write whose bit cannot be written", first.result)
+        swap(below, sectors, f"linear {meta} 0")
+        second.result()
+        v.meta = meta
+        found = dirty(v)
+        # The bit of the one that failed is set as well, and written with the other.
+        expect_eq(found, {3, 40}, "dirty regions after a write of the bitmap that failed")
+        put(dev, 3)
+    slow.remove()
+    below.remove()
+    v.check()
+
+
+def swap(dev, sectors, table):
+    dev.load(sectors, table)
+    dev.suspend()
+    dev.resume()
+
+
 def recovery(layout):
     v = fresh(layout)
     dev = v.open(NEVER)
@@ -288,5 +322,6 @@ for name in LAYOUTS:
 say(f"{batches()} writes to the metadata device for 96 regions by 16 writers")
 messages()
 keyed()
+failing()
 refused()
 END

@@ -3,8 +3,8 @@
 # Discards in modes D, B and J: the tags of exactly the blocks that were discarded become filler (or markers
 # made with the key), the data device discards, and reads of them are not verified; without the word in the
 # table they fail. What is written before and after a discard comes in that order, also over the journal.
-# Filler that is there is not written again. The disks are what the kernel's own target makes of the same, and
-# discarding is faster than there.
+# Filler that is there is not written again. What a device refuses to discard is discarded by its tags alone. The
+# disks are what the kernel's own target makes of the same, and discarding is faster than there.
 # kernels: 6.12
 # long-kernels: 6.1
 # timeout: 240
@@ -187,6 +187,37 @@ with v.open("allow_discards") as dev, ThreadPoolExecutor(8) as pool:
     expect_eq(dev.field(0), "0", "mismatches")
 status, text = oracle("check", *v.oracle_args(), "--allow-discards")
 expect_eq(status, 0, f"oracle check: {text}")
+
+# A device that can no longer what it could when it was opened: the tags have to do.
+sectors = MIB << 11
+run("modprobe", "dm-crypt")
+trace = pathlib.Path("/sys/kernel/tracing")
+if not (trace / "trace_clock").exists():
+    run("mount", "-t", "tracefs", "trace", trace)
+(trace / "events/block/block_bio_complete/enable").write_text("1\n")
+for mode in "DBJ":
+    below = Device("below").create(sectors, "linear /dev/nullb2 0")
+    changed = Device("changed").create(sectors, f"linear {below.path} 0")
+    for d in (changed.path, META):
+        clear(d, MIB << 20)
+    v = Volume(changed.path, "internal_hash:crc32c block_size:4096 journal_sectors:400", META, mode=mode).format()
+    with v.open(mode="D") as dev:
+        write_all(dev.path, 3, 4096)
+    with v.open("allow_discards") as dev:
+        below.load(sectors, "crypt cipher_null-ecb - 0 /dev/nullb2 0")
+        below.suspend()
+        below.resume()
+        number = f"{dev.info.major},{dev.info.minor}"
+        (trace / "trace").write_text("")
+        discard(dev.path, 0, 1 << 16)
+        ended = re.findall(rf"block_bio_complete: {number} D\S* .*\[(-?\d+)\]", (trace / "trace").read_text())
+        expect_eq(set(ended), {"0"}, f"mode {mode}: errors of discards on a device that refuses them")
+        read_all(dev.path, 3, 4096)
+        expect_eq(dev.field(0), "0", "mismatches")
+    check_exact(v, range(16), sectors // 8)
+    changed.remove()
+    below.remove()
+(trace / "events/block/block_bio_complete/enable").write_text("0\n")
 
 # How long.
 Device("meta").remove()
