@@ -194,7 +194,7 @@ static int replay(struct dm_integrity_c *ic, char *why, size_t why_size)
 {
 	int r = 0;
 
-	if (!ic->replayed)
+	if (!ic->replayed && ic->layout.journal_sections)
 		r = integrity_journal_replay(ic, why, why_size);
 	ic->replayed = !r;
 	return r;
@@ -236,6 +236,11 @@ int integrity_activate(struct dm_integrity_c *ic, char *why, size_t why_size)
 	u64 mark;
 	int r;
 
+	if (ic->mode->inline_tags) {
+		r = integrity_inline_check(ic, why, why_size);
+		if (r)
+			return r;
+	}
 	r = integrity_sb_reload(ic, why, why_size);
 	if (r && r != -EINVAL && r != -EILSEQ && ic->activated) {
 		/* While this table was live nobody else wrote: it has what was stored last. */

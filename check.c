@@ -148,7 +148,7 @@ static int compare_again(struct integrity_pass_worker *w, struct integrity_tag_c
 	/* Others may wait for the tag buffer. */
 	integrity_tag_cursor_done(cur);
 	pl.page = mempool_alloc(&ic->recheck_pool, GFP_NOIO);
-	r = integrity_read_data(ic, sector, *todo, &pl, 1, &skip);
+	r = integrity_read_again(cur, sector, *todo, &pl, &skip);
 	if (r) {
 		found_unreadable(w, sector, *todo, "data", r);
 		r = 0;
@@ -169,6 +169,8 @@ static int compare_tags(struct integrity_pass_worker *w, u64 sector, u64 sectors
 	int r = 0;
 
 	integrity_tag_cursor_init(&cur, ic);
+	if (w->tuples)
+		integrity_tag_cursor_inline(&cur, w->tuples, sector);
 	while (sector < end) {
 		const u8 *data = page_address(w->pages[at >> PAGE_SHIFT].page);
 		u64 todo = step;

@@ -20,12 +20,6 @@
  */
 #include "dm-integrity.h"
 
-/* May a tag be computed here: not for so long with interrupts off. */
-static bool may_hash(void)
-{
-	return !in_hardirq() && !irqs_disabled();
-}
-
 /* --- read --- */
 
 static void read_verify(struct integrity_io *io)
@@ -40,7 +34,7 @@ static void read_small_endio(struct bio *bio)
 	struct integrity_io *io = integrity_io_of(bio);
 
 	integrity_io_restore(io);
-	if (io->error || (may_hash() && integrity_io_matches(io)))
+	if (io->error || (integrity_may_hash() && integrity_io_matches(io)))
 		integrity_io_complete(io);
 	else
 		integrity_io_queue(io, read_verify);

@@ -134,7 +134,7 @@ static const struct integrity_mode *mode_of(char letter)
 {
 	static const struct integrity_mode * const modes[] = {
 		&integrity_mode_journal, &integrity_mode_bitmap, &integrity_mode_direct,
-		&integrity_mode_recovery,
+		&integrity_mode_recovery, &integrity_mode_inline,
 	};
 	unsigned int i;
 
@@ -144,13 +144,14 @@ static const struct integrity_mode *mode_of(char letter)
 	return NULL;
 }
 
-/* What this version does not do is refused by name, and nothing is taken for granted. */
-static int check_supported(const struct integrity_params *p, char *why)
+/* What cannot be done on this kernel. */
+static int check_supported(const struct integrity_mode *mode, char *why)
 {
-	if (mode_of(p->mode))
+	if (!mode->inline_tags || compat_have_inline_tags())
 		return 0;
-	explain(why, "mode %c is not supported by this version, only J, B, D and R", p->mode);
-	return -EINVAL;
+	explain(why,
+		"mode I is not possible on this kernel: only from Linux 6.11 on can tags be in a device's own integrity metadata");
+	return -EOPNOTSUPP;
 }
 
 /* What the table said, key included, to be printed. */
@@ -211,7 +212,7 @@ static void begin_layout(struct dm_integrity_c *ic, const struct integrity_param
 	l->log2_buffer = max(l->log2_buffer, l->min_log2_buffer);
 	l->separate = ic->meta_dev;
 	l->journal_mac = ic->mac;
-	l->inline_mode = p->mode == 'I';
+	l->inline_mode = ic->mode->inline_tags;
 }
 
 static int layout_error(struct dm_integrity_c *ic, int r, char *why)
@@ -251,6 +252,8 @@ static int format(struct dm_integrity_c *ic, const struct integrity_params *p, c
 
 	if (ic->mac)
 		flags |= INTEGRITY_SB_HAVE_JOURNAL_MAC;
+	if (l->inline_mode)
+		flags |= INTEGRITY_SB_INLINE;
 	if (l->fix_padding)
 		flags |= INTEGRITY_SB_FIXED_PADDING;
 	if (p->fix_hmac && (ic->tags.hash || ic->mac)) {
@@ -278,14 +281,15 @@ static int format(struct dm_integrity_c *ic, const struct integrity_params *p, c
 		       integrity_name(ic), l->provided_sectors);
 		return 0;
 	}
-	r = integrity_journal_init(ic, &p->journal_crypt, why, ERROR_SIZE);
-	if (r)
-		return r;
-	r = integrity_journal_format(ic);
-	if (r) {
-		explain(why, "cannot write the journal while formatting (error %d)",
-			r);
-		return r;
+	if (l->journal_sections) {
+		r = integrity_journal_init(ic, &p->journal_crypt, why, ERROR_SIZE);
+		if (r)
+			return r;
+		r = integrity_journal_format(ic);
+		if (r) {
+			explain(why, "cannot write the journal while formatting (error %d)", r);
+			return r;
+		}
 	}
 	r = integrity_sb_store(ic, false, 0);
 	if (r) {
@@ -318,7 +322,7 @@ static int open_volume(struct dm_integrity_c *ic, const struct integrity_params 
 	r = integrity_layout_fit(l);
 	if (r)
 		return layout_error(ic, r, why);
-	if (ic->mode->as_it_is)
+	if (ic->mode->as_it_is || !l->journal_sections)
 		return 0;
 	return integrity_journal_init(ic, &p->journal_crypt, why, ERROR_SIZE);
 }
@@ -371,6 +375,7 @@ static void integrity_dtr(struct dm_target *ti)
 	/* Workers and the last of them may still be about to announce something. */
 	integrity_recalc_exit(ic);
 	integrity_bitmap_exit(ic);
+	integrity_inline_exit(ic);
 	integrity_io_exit(ic);
 	integrity_journal_exit(ic);
 	cancel_work_sync(&ic->event_work);
@@ -435,8 +440,8 @@ static int construct(struct dm_integrity_c *ic, struct integrity_params *p, char
 	bool blank;
 	int r;
 
-	r = check_supported(p, why);
 	ic->mode = mode_of(p->mode);
+	r = check_supported(ic->mode, why);
 	if (!r)
 		r = allocate(ic, why);
 	if (!r)
@@ -453,6 +458,11 @@ static int construct(struct dm_integrity_c *ic, struct integrity_params *p, char
 	ic->commit_time = p->commit_time;
 	ic->recalc_pending = p->recalculate;
 
+	if (ic->mode->inline_tags) {
+		r = integrity_inline_init(ic, why, ERROR_SIZE);
+		if (r)
+			return r;
+	}
 	if (ic->mode->keeps_bitmap) {
 		r = integrity_bitmap_init(ic);
 		if (r) {
@@ -488,7 +498,7 @@ static int construct(struct dm_integrity_c *ic, struct integrity_params *p, char
 		explain(why, "cannot create the buffers of the tags (error %d)", r);
 		return r;
 	}
-	if (!ic->layout.separate) {
+	if (ic->layout.metadata_run) {
 		r = dm_set_target_max_io_len(ic->ti, 1ULL << ic->layout.log2_interleave);
 		if (r) {
 			explain(why, "cannot split I/O at 2^%u sectors",
@@ -719,7 +729,7 @@ static void integrity_io_hints(struct dm_target *ti, struct queue_limits *limits
 
 static struct target_type integrity_target = {
 	.name = "integrity",
-	.version = { 1, 8, 0 },
+	.version = { 1, COMPAT_TARGET_MINOR, 0 },
 	.module = THIS_MODULE,
 	.features = DM_TARGET_SINGLETON | DM_TARGET_INTEGRITY,
 	.ctr = integrity_ctr,

@@ -12,6 +12,7 @@
  *   direct.c        mode D
  *   journal*.c      mode J and every replay, see journal.h
  *   bitmap*.c       mode B, see bitmap.h
+ *   inline.c        mode I
  *   recovery.c      mode R
  *   activate.c      what a resume makes of what is on the disk
  *   workers.c       the engine of the background pass: workers, chunks, pace, buffers
@@ -34,6 +35,8 @@
  *   bitmap.wq the periodic flush of the bitmap. It sleeps for device I/O, and for writes in flight,
  *             which never wait for it; but at reboot, when they hold and count for nothing any
  *             more.
+ *   inline.wq waits for the memory that a bio of mode I needs for its tags. It sleeps until one of
+ *             those that have it ends, which is up to the device and to io_wq.
  *   pass_wq   workers of the background pass. They sleep for ranges, which foreground I/O holds
  *             and releases from io_wq or from interrupts.
  */
@@ -69,6 +72,7 @@
 
 struct dm_integrity_c;
 struct integrity_io;
+struct integrity_pass_worker;
 
 /* --- superblock.c --- */
 
@@ -172,10 +176,12 @@ int integrity_tag_of_bio(struct dm_integrity_c *ic, u64 sector, struct bio *bio,
  */
 struct integrity_tag_cursor {
 	struct dm_integrity_c *ic;
+	u8 *tuples;			/* mode I: the tags are here, and not in the tag area ... */
+	u64 first;			/* ... from that of this sector on */
 	struct dm_buffer *buffer;
 	u8 *data;
 	u64 index;			/* of the buffer held, or not to be had */
-	u32 dirty_from, dirty_to;	/* bytes of the buffer that were stored to */
+	u32 dirty_from, dirty_to;	/* bytes of it, or of @tuples, that were changed */
 	u64 whole_from, whole_to;	/* tag bytes that will all be stored to */
 	bool nowait;
 };
@@ -187,6 +193,12 @@ void integrity_tag_cursor_init(struct integrity_tag_cursor *cur, struct dm_integ
  * are then not read.
  */
 void integrity_tag_cursor_overwrite(struct integrity_tag_cursor *cur, u64 sector, u64 sectors);
+
+/* Walk over tags that came with their data, from that of the block at @sector on (mode I). */
+void integrity_tag_cursor_inline(struct integrity_tag_cursor *cur, u8 *tuples, u64 sector);
+
+/* The tuple of the block at @sector; with integrity_tag_cursor_inline(). */
+u8 *integrity_tag_tuple(const struct integrity_tag_cursor *cur, u64 sector);
 
 /*
  * Never wait for metadata I/O through @cur: a buffer that is not in memory is -EAGAIN. With this,
@@ -294,6 +306,13 @@ struct integrity_bio_details {
 	struct bio_integrity_payload *integrity;
 };
 
+/* What an io has in mode I. */
+struct integrity_inline_io {
+	u8 *tuples;			/* its blocks' metadata */
+	bool reserved;			/* a page of the reserve */
+	struct compat_payload payload;	/* ends with an array: last */
+};
+
 /* Ios whose tags fit in here take the short way: no work item, no second hop. */
 #define INTEGRITY_IO_TAG_BYTES	128
 
@@ -320,7 +339,11 @@ struct integrity_io {
 	u32 bitmap_write;		/* of a block of it, that a write waits for */
 	struct integrity_bio_details saved;
 	struct list_head flush_list;
-	u8 tags[INTEGRITY_IO_TAG_BYTES];	/* of a small io: stored (read) or made (write) */
+	union {
+		/* of a small io: stored (read) or made (write) */
+		u8 tags[INTEGRITY_IO_TAG_BYTES];
+		struct integrity_inline_io in;	/* mode I */
+	};
 };
 
 static inline struct bio *integrity_io_bio(struct integrity_io *io)
@@ -347,6 +370,14 @@ static inline struct bio *integrity_io_bio(struct integrity_io *io)
  * @overlay: a mixed read (see io->mixed): copy the block at @sector from where it is newer than on
  * the disk to the bio at @iter, and say whether it was there. May be NULL
  * @as_it_is: nothing on the disk is to be believed, put right or written
+ * @inline_tags: and the next three: tags come and go with the data, and there is neither a tag area
+ * nor a journal
+ * @pass_read: read data of the pass to the worker's pages, from the first on, and its tuples. May
+ * sleep. Return: 0 or an error
+ * @pass_write: write what was read from @base on, [sector, sector + sectors) of it. May sleep.
+ * Return: 0 or an error
+ * @read_again: read a block once more, its data to @page, its tuple to where @cur finds it. May
+ * sleep. Return: 0 or an error
  * @keeps_bitmap: and all of the following, with which the pass has only to do what is dirty. Any
  * context
  * @reboot: the machine goes down: as @flush, and leave as little dirty as can be. May sleep
@@ -363,6 +394,7 @@ struct integrity_mode {
 	bool keeps_journal;
 	bool keeps_bitmap;
 	bool as_it_is;
+	bool inline_tags;
 	int (*read)(struct integrity_io *io);
 	int (*write)(struct integrity_io *io);
 	int (*discard)(struct integrity_io *io);
@@ -377,10 +409,14 @@ struct integrity_mode {
 	void (*pass_moved)(struct dm_integrity_c *ic, u64 from, u64 to);
 	int (*pass_reset)(struct dm_integrity_c *ic);
 	void (*pass_given_up)(struct dm_integrity_c *ic);
+	int (*pass_read)(struct integrity_pass_worker *w, u64 sector, u64 sectors);
+	int (*pass_write)(struct integrity_pass_worker *w, u64 base, u64 sector, u64 sectors);
+	int (*read_again)(struct integrity_tag_cursor *cur, u64 sector, struct page *page);
 };
 
 extern const struct integrity_mode integrity_mode_direct;
 extern const struct integrity_mode integrity_mode_recovery;
+extern const struct integrity_mode integrity_mode_inline;
 
 /* --- direct.c --- */
 
@@ -396,13 +432,49 @@ void integrity_direct_write(struct integrity_io *io);
 /* The same of a discard. */
 void integrity_direct_discard(struct integrity_io *io);
 
+/* --- inline.c --- */
+
+struct integrity_inline {
+	u32 tuple_size;			/* bytes of metadata that the device has for a block */
+	u32 max_sectors;		/* whose tuples fit one page, all that an io gets */
+	mempool_t reserve;		/* such pages */
+	struct bio_set bios;		/* of the pass, and for reading again */
+	struct workqueue_struct *wq;	/* waits for the reserve */
+};
+
+/**
+ * integrity_inline_init - make ready for mode I, in the constructor
+ *
+ * Tag size and block size are known. Context: may sleep. Return: as integrity_inline_check(), or
+ * -ENOMEM.
+ */
+int integrity_inline_init(struct dm_integrity_c *ic, char *why, size_t why_size);
+void integrity_inline_exit(struct dm_integrity_c *ic);
+
+/**
+ * integrity_inline_check - does the device have metadata that can hold the tags (section 7)
+ *
+ * Return: 0; -EINVAL, or -EOPNOTSUPP when it has none, with a sentence in @why.
+ */
+int integrity_inline_check(struct dm_integrity_c *ic, char *why, size_t why_size);
+
+/* --- io.c --- */
+
 int integrity_io_init(struct dm_integrity_c *ic);
 void integrity_io_exit(struct dm_integrity_c *ic);
 int integrity_io_map(struct dm_integrity_c *ic, struct bio *bio);
 void integrity_io_ended(struct dm_integrity_c *ic, struct bio *bio);
 
-/* Run io->step on io_wq. Context: any. */
+/* May a tag be computed here: not for so long with interrupts off. */
+static inline bool integrity_may_hash(void)
+{
+	return !in_hardirq() && !irqs_disabled();
+}
+
+/* Run @step on io_wq, or on another workqueue. Context: any. */
 void integrity_io_queue(struct integrity_io *io, void (*step)(struct integrity_io *io));
+void integrity_io_queue_on(struct integrity_io *io, struct workqueue_struct *wq,
+			   void (*step)(struct integrity_io *io));
 
 /* integrity_range's granted callback for an io: runs io->step. */
 void integrity_io_granted(struct integrity_range *range);
@@ -507,6 +579,13 @@ void integrity_commit_stop(struct dm_integrity_c *ic);
 int integrity_read_data(struct dm_integrity_c *ic, u64 sector, u64 sectors, struct page_list *pl,
 			unsigned int nr_pages, unsigned int *skip);
 
+/*
+ * The same of a block that did not match the tag that @cur found, to one page; in mode I its tag is
+ * read with it.
+ */
+int integrity_read_again(struct integrity_tag_cursor *cur, u64 sector, u64 sectors,
+			 struct page_list *pl, unsigned int *skip);
+
 /* --- workers.c: the engine of the background pass --- */
 
 #define INTEGRITY_PASS_CHUNK		8192u	/* sectors a worker takes at a time, at most */
@@ -516,8 +595,6 @@ int integrity_read_data(struct dm_integrity_c *ic, u64 sector, u64 sectors, stru
 #define INTEGRITY_PASS_MAX_ERRORS	4096u	/* unreadable places before a pass gives up ... */
 #define INTEGRITY_PASS_TAG_ERROR	64u	/* ... of which a tag buffer counts as so many */
 #define INTEGRITY_PASS_SPEED_MIN	10240u	/* KiB/s, default */
-
-struct integrity_pass_worker;
 
 /**
  * struct integrity_pass_action - what a pass does with the blocks
@@ -530,7 +607,8 @@ struct integrity_pass_worker;
  * @skipped: some were left out; recalc.low was moved. May be NULL
  * @begin: the range of the chunk in hand is held, its data will be read: fetch what else is needed
  * @blocks: the data of [sector, sector + sectors), logical sectors, is in the worker's pages, from
- * byte @skip of the first on. Return: 0, or an error that the pass fails with
+ * byte @skip of the first on. Return: 0; -EINTR when it was given up half way, because the pass
+ * stops; or an error that the pass fails with
  * @unreadable: data of these could not be read, not even alone. @what is "data"
  * @given_back: the chunk in hand is done, or was given up half way; recalc.low was moved. May be
  * NULL
@@ -570,6 +648,7 @@ struct integrity_pass_worker {
 	struct completion granted;
 	struct page_list *pages;	/* array, linked in order */
 	unsigned int nr_pages;
+	u8 *tuples;			/* mode I: a page, for those of the data in @pages */
 	struct list_head in_flight;
 	u64 start;			/* of the chunk in hand */
 	u64 sectors;
@@ -591,6 +670,7 @@ struct integrity_recalc {
 	struct workqueue_struct *wq;
 	struct integrity_pass_worker *worker;
 	unsigned int max_workers;
+	u32 max_chunk;			/* sectors that a worker takes at a time */
 	wait_queue_head_t wait;		/* state or pace changed, a worker ended */
 	atomic64_t mark;		/* blocks below have a valid tag */
 	atomic_t foreground;		/* bios in flight, counted while a pass runs */
@@ -818,6 +898,7 @@ struct dm_integrity_c {
 	struct integrity_check check;
 	struct integrity_journal journal;
 	struct integrity_bitmap bitmap;
+	struct integrity_inline inl;
 
 	struct workqueue_struct *io_wq;
 	struct workqueue_struct *flush_wq;

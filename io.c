@@ -87,6 +87,17 @@ int integrity_read_data(struct dm_integrity_c *ic, u64 sector, u64 sectors, stru
 	return compat_dm_io(&req, &region);
 }
 
+int integrity_read_again(struct integrity_tag_cursor *cur, u64 sector, u64 sectors,
+			 struct page_list *pl, unsigned int *skip)
+{
+	struct dm_integrity_c *ic = cur->ic;
+
+	if (!ic->mode->read_again)
+		return integrity_read_data(ic, sector, sectors, pl, 1, skip);
+	*skip = 0;
+	return ic->mode->read_again(cur, sector, pl->page);
+}
+
 /* --- steps --- */
 
 static void io_work(struct work_struct *work)
@@ -96,11 +107,17 @@ static void io_work(struct work_struct *work)
 	io->step(io);
 }
 
-void integrity_io_queue(struct integrity_io *io, void (*step)(struct integrity_io *io))
+void integrity_io_queue_on(struct integrity_io *io, struct workqueue_struct *wq,
+			   void (*step)(struct integrity_io *io))
 {
 	io->step = step;
 	INIT_WORK(&io->work, io_work);
-	queue_work(io->ic->io_wq, &io->work);
+	queue_work(wq, &io->work);
+}
+
+void integrity_io_queue(struct integrity_io *io, void (*step)(struct integrity_io *io))
+{
+	integrity_io_queue_on(io, io->ic->io_wq, step);
 }
 
 void integrity_io_granted(struct integrity_range *range)
@@ -132,10 +149,10 @@ void integrity_io_submit(struct integrity_io *io, bio_end_io_t *end_io)
 	struct bio *bio = integrity_io_bio(io);
 
 	/*
-	 * FUA is kept by a flush of data and tags after the write. And nobody polls for the end of
-	 * what holds a range: who should may be waiting for that range.
+	 * FUA is kept by a flush of data and tags after the write, if it is up to us. And nobody
+	 * polls for the end of what holds a range: who should may be waiting for that range.
 	 */
-	bio->bi_opf &= ~(REQ_FUA | REQ_POLLED);
+	bio->bi_opf &= io->fua ? ~(REQ_FUA | REQ_POLLED) : ~REQ_POLLED;
 	/* The payload is for us, not for the device. */
 	if (io->saved.integrity) {
 		bio->bi_integrity = NULL;
@@ -236,7 +253,7 @@ static int read_again(struct integrity_io *io, struct integrity_tag_cursor *cur,
 	u8 *data;
 	int r;
 
-	r = integrity_read_data(ic, sector, integrity_block_sectors(&ic->layout), &pl, 1, &skip);
+	r = integrity_read_again(cur, sector, integrity_block_sectors(&ic->layout), &pl, &skip);
 	if (r)
 		goto out;
 	data = (u8 *)page_address(pl.page) + skip;
@@ -347,6 +364,8 @@ void integrity_io_verify(struct integrity_io *io)
 	}
 
 	integrity_tag_cursor_init(&cur, ic);
+	if (ic->mode->inline_tags)
+		integrity_tag_cursor_inline(&cur, io->in.tuples, io->sector);
 	for (done = 0; done < end; done += step) {
 		u64 sector = io->sector + done;
 		bool verify = done < io->verify;
@@ -446,7 +465,7 @@ int integrity_flush(struct dm_integrity_c *ic)
 	 * One device: the flush that follows the tags covers the data as well. Two: both at the
 	 * same time.
 	 */
-	if (!ic->meta_dev)
+	if (!ic->meta_dev && !ic->mode->inline_tags)
 		return integrity_tags_flush(ic);
 
 	bio_init(&bio, ic->data_dev->bdev, NULL, 0, REQ_OP_WRITE | REQ_PREFLUSH | REQ_SYNC);
@@ -551,7 +570,11 @@ int integrity_io_map(struct dm_integrity_c *ic, struct bio *bio)
 		DMERR_LIMIT("%s: I/O of 0x%x sectors at 0x%llx brings integrity data %s",
 			    integrity_name(ic), io->sectors, io->sector,
 			    ic->tags.hash ? "of its own" : "of another length");
-		return DM_MAPIO_KILL;
+		if (!ic->mode->inline_tags)
+			return DM_MAPIO_KILL;
+		bio->bi_status = BLK_STS_NOTSUPP;
+		bio_endio(bio);
+		return DM_MAPIO_SUBMITTED;
 	}
 
 	switch (bio_op(bio)) {

@@ -97,8 +97,8 @@ static void begin_chunk(struct integrity_pass_worker *w)
  * Blocks count as bad when their chunk is done: one that is given up half way will be taken, and
  * its bad blocks met, again.
  */
-static void skip_blocks(struct integrity_pass_worker *w, u64 sector, u64 sectors, const char *what,
-			unsigned int weight, int error)
+static void skip_blocks(struct integrity_pass_worker *w, u64 sector, u64 sectors, const char *verb,
+			const char *what, unsigned int weight, int error)
 {
 	struct dm_integrity_c *ic = w->ic;
 	struct integrity_recalc *r = &ic->recalc;
@@ -112,8 +112,8 @@ static void skip_blocks(struct integrity_pass_worker *w, u64 sector, u64 sectors
 	r->first_bad = min(r->first_bad, sector);
 	spin_unlock(&r->lock);
 
-	DMERR_LIMIT("%s: recalculation skips %llu sectors at 0x%llx: cannot read their %s (error %d)",
-		    integrity_name(ic), sectors, sector, what, error);
+	DMERR_LIMIT("%s: recalculation skips %llu sectors at 0x%llx: cannot %s their %s (error %d)",
+		    integrity_name(ic), sectors, sector, verb, what, error);
 	if (errors >= INTEGRITY_PASS_MAX_ERRORS)
 		integrity_pass_fail(ic, "too many unreadable places", error);
 }
@@ -121,24 +121,68 @@ static void skip_blocks(struct integrity_pass_worker *w, u64 sector, u64 sectors
 static void skip_unreadable(struct integrity_pass_worker *w, u64 sector, u64 sectors,
 			    const char *what, int error)
 {
-	skip_blocks(w, sector, sectors, what, 1, error);
+	skip_blocks(w, sector, sectors, "read", what, 1, error);
+}
+
+/*
+ * Mode I: of [base, base + sectors), as it was read, write back what got another tag, data and
+ * tags; the range is held since. What cannot be written is halved down to a block, which is counted
+ * and passed over. Return: 0, or -EINTR when the pass stops meanwhile.
+ */
+static int write_back(struct integrity_pass_worker *w, const struct integrity_tag_cursor *cur,
+		      u64 base, u64 sectors)
+{
+	struct dm_integrity_c *ic = w->ic;
+	u64 step = integrity_block_sectors(&ic->layout);
+	u64 pos = base + cur->dirty_from / ic->inl.tuple_size * step;
+	u64 end = base + cur->dirty_to / ic->inl.tuple_size * step, len = end - pos;
+
+	/* Before and behind, all tags are what they have to be. */
+	if (pos > base)
+		integrity_check_stored(ic, base, pos - base);
+	if (base + sectors > end)
+		integrity_check_stored(ic, end, base + sectors - end);
+	while (pos < end) {
+		int r;
+
+		len = min(len, end - pos);
+		r = ic->mode->pass_write(w, base, pos, len);
+		if (!r) {
+			integrity_check_stored(ic, pos, len);
+			pos += len;
+			len *= 2;
+			continue;
+		}
+		if (len > step) {
+			len = max(round_down(len / 2, step), step);
+		} else {
+			skip_blocks(w, pos, len, "write", "data and tags", 1, r);
+			pos += len;
+		}
+		if (!integrity_pass_running(&ic->recalc))
+			return -EINTR;
+	}
+	return 0;
 }
 
 /*
  * Hash what was read of [sector, sector + sectors) and store the tags. Where a tag buffer cannot
- * be read, its blocks are counted and passed over. Return: 0, or an error of the hash.
+ * be read, its blocks are counted and passed over. Return: 0, an error of the hash, or -EINTR.
  */
 static int make_tags(struct integrity_pass_worker *w, u64 sector, u64 sectors, unsigned int skip)
 {
 	struct dm_integrity_c *ic = w->ic;
-	u64 step = integrity_block_sectors(&ic->layout), end = sector + sectors;
+	u64 step = integrity_block_sectors(&ic->layout), base = sector, end = sector + sectors;
 	struct integrity_tag_cursor cur;
 	u8 tag[INTEGRITY_TAG_BYTES];
 	size_t at = skip;
 	int r = 0;
 
 	integrity_tag_cursor_init(&cur, ic);
-	integrity_tag_cursor_overwrite(&cur, sector, sectors);
+	if (w->tuples)
+		integrity_tag_cursor_inline(&cur, w->tuples, sector);
+	else
+		integrity_tag_cursor_overwrite(&cur, sector, sectors);
 	while (sector < end) {
 		const u8 *data = page_address(w->pages[at >> PAGE_SHIFT].page);
 		u64 todo = step;
@@ -149,9 +193,9 @@ static int make_tags(struct integrity_pass_worker *w, u64 sector, u64 sectors, u
 		r = integrity_tag_store(&cur, sector, tag);
 		if (r) {
 			todo = integrity_pass_tags_lost(&cur, sector, end);
-			skip_blocks(w, sector, todo, "tags", INTEGRITY_PASS_TAG_ERROR, r);
+			skip_blocks(w, sector, todo, "read", "tags", INTEGRITY_PASS_TAG_ERROR, r);
 			r = 0;
-		} else {
+		} else if (!w->tuples) {
 			integrity_check_stored(ic, sector, step);
 		}
 		sector += todo;
@@ -159,7 +203,7 @@ static int make_tags(struct integrity_pass_worker *w, u64 sector, u64 sectors, u
 		cond_resched();
 	}
 	integrity_tag_cursor_done(&cur);
-	return r;
+	return r || !w->tuples ? r : write_back(w, &cur, base, sectors);
 }
 
 static void chunk_given_back(struct integrity_pass_worker *w, bool done)

@@ -79,6 +79,8 @@ int integrity_tags_init(struct dm_integrity_c *ic)
 	struct dm_bufio_client *c;
 
 	mutex_init(&ic->tags.flush_lock);
+	if (ic->mode->inline_tags)
+		return 0;
 	ic->tags.buffer_shift = l->log2_buffer + SECTOR_SHIFT;
 	c = dm_bufio_client_create(integrity_meta_bdev(ic), 1U << ic->tags.buffer_shift, 1, 0, NULL,
 				   NULL, 0);
@@ -212,6 +214,20 @@ void integrity_tag_cursor_overwrite(struct integrity_tag_cursor *cur, u64 sector
 	cur->whole_to = cur->whole_from + (sectors >> l->log2_sectors_per_block) * l->tag_size;
 }
 
+void integrity_tag_cursor_inline(struct integrity_tag_cursor *cur, u8 *tuples, u64 sector)
+{
+	cur->tuples = tuples;
+	cur->first = sector;
+}
+
+u8 *integrity_tag_tuple(const struct integrity_tag_cursor *cur, u64 sector)
+{
+	const struct dm_integrity_c *ic = cur->ic;
+	u64 block = (sector - cur->first) >> ic->layout.log2_sectors_per_block;
+
+	return cur->tuples + block * ic->inl.tuple_size;
+}
+
 void integrity_tag_cursor_nowait(struct integrity_tag_cursor *cur)
 {
 	cur->nowait = true;
@@ -291,7 +307,7 @@ static __always_inline u8 *cursor_at(struct integrity_tag_cursor *cur, u64 offse
 /* @len bytes at @p were stored to. */
 static void cursor_changed(struct integrity_tag_cursor *cur, const u8 *p, u32 len)
 {
-	u32 in = p - cur->data;
+	u32 in = p - (cur->tuples ?: cur->data);
 
 	if (cur->dirty_to == cur->dirty_from) {
 		cur->dirty_from = in;
@@ -302,11 +318,29 @@ static void cursor_changed(struct integrity_tag_cursor *cur, const u8 *p, u32 le
 	}
 }
 
+/* What is left of a tuple is zero. One that is right already does not count as changed. */
+static void store_tuple(struct integrity_tag_cursor *cur, u64 sector, const u8 *tag)
+{
+	const struct dm_integrity_c *ic = cur->ic;
+	u8 *tuple = integrity_tag_tuple(cur, sector);
+	u32 size = ic->layout.tag_size, rest = ic->inl.tuple_size - size;
+
+	if (!memcmp(tuple, tag, size) && !memchr_inv(tuple + size, 0, rest))
+		return;
+	memcpy(tuple, tag, size);
+	memset(tuple + size, 0, rest);
+	cursor_changed(cur, tuple, ic->inl.tuple_size);
+}
+
 int integrity_tag_store(struct integrity_tag_cursor *cur, u64 sector, const u8 *tag)
 {
 	u64 offset = integrity_tag_offset(&cur->ic->layout, sector);
 	unsigned int left = cur->ic->layout.tag_size;
 
+	if (cur->tuples) {
+		store_tuple(cur, sector, tag);
+		return 0;
+	}
 	while (left) {
 		unsigned int len = left;
 		u8 *p = cursor_at(cur, offset, &len);
@@ -327,6 +361,10 @@ int integrity_tag_load(struct integrity_tag_cursor *cur, u64 sector, u8 *tag)
 	u64 offset = integrity_tag_offset(&cur->ic->layout, sector);
 	unsigned int left = cur->ic->layout.tag_size;
 
+	if (cur->tuples) {
+		memcpy(tag, integrity_tag_tuple(cur, sector), left);
+		return 0;
+	}
 	while (left) {
 		unsigned int len = left;
 		u8 *p = cursor_at(cur, offset, &len);
@@ -343,13 +381,17 @@ int integrity_tag_load(struct integrity_tag_cursor *cur, u64 sector, u8 *tag)
 
 int integrity_tag_compare(struct integrity_tag_cursor *cur, u64 sector, const u8 *tag)
 {
+	u32 size = cur->ic->layout.tag_size;
 	u8 stored[INTEGRITY_TAG_BYTES];
 	int r;
 
 	r = integrity_tag_load(cur, sector, stored);
 	if (r)
 		return r;
-	return crypto_memneq(stored, tag, cur->ic->layout.tag_size) &&
+	/* What pads a digest is not looked at in mode I (section 7). */
+	if (cur->tuples)
+		size = min(size, cur->ic->tags.digest_size);
+	return crypto_memneq(stored, tag, size) &&
 	       !integrity_tag_is_discarded(cur->ic, sector, stored);
 }
 
@@ -449,6 +491,8 @@ bool integrity_tags_cached(struct dm_integrity_c *ic, u64 sector, u64 sectors)
 
 void integrity_tag_prefetch(struct dm_integrity_c *ic, u64 sector, u64 sectors)
 {
+	if (!ic->tags.bufio)
+		return;
 	/* Tags are contiguous only within an interleaved area. */
 	while (sectors) {
 		u64 n = min(sectors, integrity_area_remaining(&ic->layout, sector));
@@ -468,6 +512,8 @@ void integrity_tag_prefetch_edges(struct dm_integrity_c *ic, u64 sector, u64 sec
 	struct integrity_tag_cursor cur;
 	u64 first, last, size = 1ULL << ic->tags.buffer_shift;
 
+	if (!ic->tags.bufio)
+		return;
 	integrity_tag_cursor_init(&cur, ic);
 	integrity_tag_cursor_overwrite(&cur, sector, sectors);
 	tag_buffers(ic, sector, sectors, &first, &last);
@@ -481,14 +527,15 @@ void integrity_tags_forget(struct dm_integrity_c *ic)
 {
 	const struct integrity_layout *l = &ic->layout;
 
-	dm_bufio_forget_buffers(ic->tags.bufio, 0, (l->meta_sectors >> l->log2_buffer) + 1);
+	if (ic->tags.bufio)
+		dm_bufio_forget_buffers(ic->tags.bufio, 0, (l->meta_sectors >> l->log2_buffer) + 1);
 }
 
 int integrity_tags_flush(struct dm_integrity_c *ic)
 {
 	int r;
 
-	if (ic->read_only)
+	if (ic->read_only || !ic->tags.bufio)
 		return 0;
 	/*
 	 * dm-bufio tells of a failed write only once, and forgets what it could not write: the disk
@@ -508,7 +555,7 @@ int integrity_tags_flush(struct dm_integrity_c *ic)
 
 void integrity_tags_drain(struct dm_integrity_c *ic)
 {
-	if (ic->read_only)
+	if (ic->read_only || !ic->tags.bufio)
 		return;
 	mutex_lock(&ic->tags.flush_lock);
 	dm_bufio_write_dirty_buffers(ic->tags.bufio);

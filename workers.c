@@ -131,6 +131,8 @@ static void worker_free(struct integrity_pass_worker *w)
 		__free_page(w->pages[--w->nr_pages].page);
 	kvfree(w->pages);
 	w->pages = NULL;
+	free_page((unsigned long)w->tuples);
+	w->tuples = NULL;
 }
 
 /*
@@ -140,15 +142,22 @@ static void worker_free(struct integrity_pass_worker *w)
 static bool worker_alloc(struct integrity_pass_worker *w)
 {
 	const gfp_t gfp = GFP_NOIO | __GFP_NOWARN | __GFP_NORETRY;
-	unsigned int want = INTEGRITY_PASS_CHUNK >> (PAGE_SHIFT - SECTOR_SHIFT);
+	unsigned int want = DIV_ROUND_UP(w->ic->recalc.max_chunk, PAGE_SECTORS);
 	unsigned int i, have;
 
+	if (w->ic->mode->inline_tags) {
+		w->tuples = (u8 *)__get_free_page(gfp);
+		if (!w->tuples)
+			return false;
+	}
 	w->pages = kvcalloc(want, sizeof(*w->pages), gfp);
 	if (!w->pages) {
 		want = 1;
 		w->pages = kcalloc(want, sizeof(*w->pages), gfp);
-		if (!w->pages)
+		if (!w->pages) {
+			worker_free(w);
 			return false;
+		}
 	}
 	for (have = 0; have < want; have++) {
 		w->pages[have].page = alloc_page(gfp);
@@ -182,6 +191,14 @@ u64 integrity_pass_unit(struct dm_integrity_c *ic)
 		     bdev_logical_block_size(ic->data_dev->bdev) >> SECTOR_SHIFT);
 }
 
+static int read_chunk(struct integrity_pass_worker *w, u64 sector, u64 sectors, unsigned int *skip)
+{
+	if (!w->ic->mode->pass_read)
+		return integrity_read_data(w->ic, sector, sectors, w->pages, w->nr_pages, skip);
+	*skip = 0;
+	return w->ic->mode->pass_read(w, sector, sectors);
+}
+
 /*
  * Do the chunk in hand; its range is held. A read that fails is halved down to the smallest one
  * that fails alone, which is passed over. Return: false when it was given up half way.
@@ -199,11 +216,12 @@ static bool do_chunk(struct integrity_pass_worker *w)
 		int r;
 
 		len = min(len, end - pos);
-		r = integrity_read_data(ic, pos, len, w->pages, w->nr_pages, &skip);
+		r = read_chunk(w, pos, len, &skip);
 		if (!r) {
 			r = w->action->blocks(w, pos, len, skip);
 			if (r) {
-				integrity_pass_fail(ic, "computing a tag", r);
+				if (r != -EINTR)
+					integrity_pass_fail(ic, "computing a tag", r);
 				return false;
 			}
 			pos += len;
@@ -302,8 +320,7 @@ static bool take_chunk(struct integrity_pass_worker *w)
 			continue;
 		}
 
-		sectors = min_t(u64, (u64)w->nr_pages << (PAGE_SHIFT - SECTOR_SHIFT),
-				INTEGRITY_PASS_CHUNK);
+		sectors = min_t(u64, (u64)w->nr_pages << (PAGE_SHIFT - SECTOR_SHIFT), r->max_chunk);
 		/* What is read begins at a block of the device, and is to fit the buffer. */
 		sectors -= r->next & (integrity_pass_unit(ic) - 1);
 		wait = pace(r, &sectors, &at);
@@ -515,6 +532,7 @@ int integrity_workers_init(struct dm_integrity_c *ic)
 	r->state = INTEGRITY_PASS_SUSPENDED_IDLE;
 	r->action = &integrity_pass_recalculate;
 	r->speed_min = INTEGRITY_PASS_SPEED_MIN;
+	r->max_chunk = INTEGRITY_PASS_CHUNK;
 	r->last_io = jiffies - HZ;
 
 	r->max_workers = min(num_possible_cpus() + 1, INTEGRITY_PASS_MAX_WORKERS);

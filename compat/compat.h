@@ -108,6 +108,95 @@ static inline void compat_register_integrity(struct gendisk *disk, unsigned int 
 }
 
 /*
+ * Version of the target, 1.x: that of the in-tree target which knows the same words, because tools
+ * conclude from it what they may use.
+ */
+#ifdef COMPAT_INLINE_TAGS
+#define COMPAT_TARGET_MINOR	13	/* mode I, with recalculation */
+#else
+#define COMPAT_TARGET_MINOR	10
+#endif
+
+/* What a device's integrity metadata is. */
+struct compat_profile {
+	unsigned int tuple_size;	/* bytes an interval; 0 for none */
+	unsigned int interval;		/* bytes */
+	bool protection;		/* has a meaning of its own, to the device or the kernel */
+};
+
+/* A payload and its only segment, to be embedded in something that lives as long as the I/O. */
+struct compat_payload {
+	struct bio_vec vec;
+#ifdef COMPAT_INLINE_TAGS
+	struct bio_integrity_payload bip;	/* ends with an array: last */
+#endif
+};
+
+/* Can a bio bring tags of ours to the metadata of a device: mode I. */
+#ifdef COMPAT_INLINE_TAGS
+static inline bool compat_have_inline_tags(void)
+{
+	return IS_ENABLED(CONFIG_BLK_DEV_INTEGRITY);
+}
+
+static inline void compat_get_profile(struct block_device *bdev, struct compat_profile *p)
+{
+	struct blk_integrity *bi = bdev_get_integrity(bdev);
+
+	memset(p, 0, sizeof(*p));
+	if (bi) {
+		p->tuple_size = bi->tuple_size;
+		p->interval = 1U << bi->interval_exp;
+		p->protection = bi->csum_type != BLK_INTEGRITY_CSUM_NONE;
+	}
+}
+
+/*
+ * Let @len bytes at @data, within one page, be the metadata of @bio, which begins at @sector of the
+ * device. It must not be freed, nor end for who sent it to us, before compat_payload_detach().
+ */
+static inline void compat_payload_attach(struct bio *bio, struct compat_payload *p, void *data,
+					 unsigned int len, sector_t sector)
+{
+	memset(p, 0, sizeof(*p));
+	bvec_set_virt(&p->vec, data, len);
+	p->bip.bip_bio = bio;
+	p->bip.bip_vec = &p->vec;
+	p->bip.bip_vcnt = 1;
+	p->bip.bip_max_vcnt = 1;
+	p->bip.bip_iter.bi_size = len;
+	p->bip.bip_iter.bi_sector = sector;
+	bio->bi_integrity = &p->bip;
+	bio->bi_opf |= REQ_INTEGRITY;
+}
+
+static inline void compat_payload_detach(struct bio *bio)
+{
+	bio->bi_integrity = NULL;
+	bio->bi_opf &= ~REQ_INTEGRITY;
+}
+#else
+static inline bool compat_have_inline_tags(void)
+{
+	return false;
+}
+
+static inline void compat_get_profile(struct block_device *bdev, struct compat_profile *p)
+{
+	memset(p, 0, sizeof(*p));
+}
+
+static inline void compat_payload_attach(struct bio *bio, struct compat_payload *p, void *data,
+					 unsigned int len, sector_t sector)
+{
+}
+
+static inline void compat_payload_detach(struct bio *bio)
+{
+}
+#endif
+
+/*
  * dm-mod exports these, but their header (drivers/md/dm-audit.h) is not installed with the
  * kernel's headers.
  */

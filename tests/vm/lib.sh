@@ -124,6 +124,16 @@ ramdisk() {
 	[ -b "/dev/ram$((${2:-1} - 1))" ] || fail "brd made no /dev/ram$((${2:-1} - 1))"
 }
 
+# nvme_disk NAME: the device of an NVMe disk of the guest: nva, nvb ...
+nvme_disk() {
+	local f
+	modprobe nvme
+	wait_for "grep -qsx '$1 *' /sys/block/nvme*/device/serial" 20
+	f=$(grep -lsx "$1 *" /sys/block/nvme*/device/serial)
+	f=${f#/sys/block/}
+	echo "/dev/${f%%/*}"
+}
+
 # sectors DEV: size in 512-byte sectors
 sectors() { blockdev --getsz "$1"; }
 
