@@ -7,6 +7,6 @@
 # host: yes
 # kernels: 6.12
 # long-kernels: 6.1
-# timeout: 400
+# timeout: 900
 
 exec /usr/bin/python3 "$DMI_TOP/tests/vm/bitmap-reboot"

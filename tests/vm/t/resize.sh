@@ -7,7 +7,7 @@
 # with integrity refuses discards and resize as it does there.
 # kernels: 6.12
 # long-kernels: 6.1
-# timeout: 420
+# timeout: 600
 
 . "$DMI_TOP/tests/vm/lib.sh"
 . "$DMI_TOP/tests/vm/pass.sh"
