@@ -195,6 +195,8 @@ trace = pathlib.Path("/sys/kernel/tracing")
 if not (trace / "trace_clock").exists():
     run("mount", "-t", "tracefs", "trace", trace)
 (trace / "events/block/block_bio_complete/enable").write_text("1\n")
+# Another test of this boot may have left it off.
+(trace / "tracing_on").write_text("1\n")
 for mode in "DBJ":
     below = Device("below").create(sectors, "linear /dev/nullb2 0")
     changed = Device("changed").create(sectors, f"linear {below.path} 0")

@@ -4,6 +4,7 @@
 # disks are the same, metadata included; a recalculation that one begins the other ends; the line that
 # one prints the other loads; what one calls a mismatch is one for the other.
 # kernels: 6.12
+# long: yes
 # timeout: 300
 # nvme: 2M,bs=4096,ms=16 1M,bs=512,ms=64 2M,bs=4096,ms=16 1M,bs=512,ms=64
 
