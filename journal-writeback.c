@@ -66,7 +66,7 @@ static void add_to_bio(struct bio *bio, const struct integrity_journal *j, u8 *b
 	struct page *page = integrity_journal_pages(j, block)->page;
 
 	flush_kernel_vmap_range(block, bytes);
-	/* Small blocks that lie next to each other make one vector, so that no device splits them. */
+	/* Small blocks next to each other make one vector, so that no device splits them. */
 	if (bytes == PAGE_SIZE)
 		__bio_add_page(bio, page, bytes, 0);
 	else if (bio_add_page(bio, page, bytes, offset_in_page(block)) != bytes)
