@@ -81,10 +81,12 @@ static int store_run_tags(struct integrity_writeback *wb, struct integrity_tag_c
 	u32 i;
 	int r = 0;
 
-	for (i = 0; i < run->count && !r; i++)
+	for (i = 0; i < run->count && !r; i++) {
+		u32 n = integrity_writeback_entry(run->key[i]);
+
 		r = integrity_tag_store(cur, integrity_writeback_sector(run->key[i]),
-					raw + integrity_entry_tag_offset(
-						l, integrity_writeback_entry(run->key[i])));
+					raw + integrity_entry_tag_offset(l, n));
+	}
 	return r;
 }
 
