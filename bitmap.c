@@ -161,10 +161,8 @@ static void block_endio(struct bio *bio)
 		stable[i] = r ? 0 : copy[i] & map[i];
 	block->over = block->begun;
 	block->error = r;
-	if (!r)
-		list_splice_init(&block->waiting, &list);
 	list_for_each_entry_safe(io, next, &block->waiting, flush_list)
-		if ((s32)(io->bitmap_write - block->over) <= 0)
+		if (!r || (s32)(io->bitmap_write - block->over) <= 0)
 			list_move_tail(&io->flush_list, &list);
 	if (block->wanted != block->begun)
 		queue_block(ic, block);

@@ -176,13 +176,13 @@ int integrity_tag_of_bio(struct dm_integrity_c *ic, u64 sector, struct bio *bio,
  */
 struct integrity_tag_cursor {
 	struct dm_integrity_c *ic;
-	u8 *tuples;			/* mode I: the tags are here, and not in the tag area ... */
-	u64 first;			/* ... from that of this sector on */
 	struct dm_buffer *buffer;
-	u8 *data;
+	u8 *data;			/* of the buffer, or the tuples of mode I ... */
+	u64 first;			/* ... from that of this sector on */
 	u64 index;			/* of the buffer held, or not to be had */
-	u32 dirty_from, dirty_to;	/* bytes of it, or of @tuples, that were changed */
+	u32 dirty_from, dirty_to;	/* bytes of @data that were changed */
 	u64 whole_from, whole_to;	/* tag bytes that will all be stored to */
+	bool in_tuples;
 	bool nowait;
 };
 

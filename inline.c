@@ -101,7 +101,7 @@ static int transfer(struct dm_integrity_c *ic, blk_opf_t opf, u64 sector, u64 se
 
 	if (profile_changed(ic))
 		return -EIO;
-	/* What a device does not fill is no tag, and not what was in memory. */
+	/* As in inline_go(). */
 	if (!op_is_write(opf))
 		memset(tuples, 0, tuple_bytes(ic, sectors));
 	bio = bio_alloc_bioset(ic->data_dev->bdev, nr, opf, GFP_NOIO, &ic->inl.bios);
@@ -237,8 +237,6 @@ static void write_tags(struct integrity_io *io)
 	u32 done;
 	int r;
 
-	/* Nothing but tags and zeros goes to the device. */
-	memset(io->in.tuples, 0, tuple_bytes(ic, io->sectors));
 	integrity_tag_cursor_init(&cur, ic);
 	integrity_tag_cursor_inline(&cur, io->in.tuples, io->sector);
 	for (done = 0; done < io->sectors; done += step) {
@@ -261,15 +259,17 @@ static void write_tags(struct integrity_io *io)
 /* The range is held, or not needed, and there is memory. */
 static void inline_go(struct integrity_io *io)
 {
-	if (is_read(io)) {
-		/* What a device does not fill is no tag, and not what was in memory. */
-		memset(io->in.tuples, 0, tuple_bytes(io->ic, io->sectors));
+	/*
+	 * Nothing but tags and zeros goes to the device; and what it does not fill is no tag, and
+	 * not what was in memory.
+	 */
+	memset(io->in.tuples, 0, tuple_bytes(io->ic, io->sectors));
+	if (is_read(io))
 		inline_submit(io, read_endio);
-	} else if (io->sectors <= io->ic->small_sectors) {
+	else if (io->sectors <= io->ic->small_sectors)
 		write_tags(io);
-	} else {
+	else
 		integrity_io_queue(io, write_tags);
-	}
 }
 
 static void wait_for_payload(struct integrity_io *io)

@@ -217,11 +217,12 @@ static int check_entry(struct dm_integrity_c *ic, u8 *raw, u32 n, u64 sector)
 }
 
 /* Is the entry to be replayed, and to which logical sector. */
-static bool is_valid(struct integrity_writeback *wb, u32 section, u32 n, u64 *sector)
+static bool is_valid(struct integrity_writeback *wb, u32 n, u64 *sector)
 {
 	struct replay *replay = container_of(wb, struct replay, wb);
 	struct dm_integrity_c *ic = wb->ic;
 	struct integrity_journal *j = &ic->journal;
+	u32 section = wb->section;
 	u8 *raw = integrity_journal_raw(&ic->layout, j, section);
 	const struct lost_block *lost;
 	int r;
@@ -264,7 +265,7 @@ static u32 take_valid(struct integrity_writeback *wb, u64 *key)
 	u64 sector;
 
 	for (n = 0; n < wb->ic->layout.journal_section_entries; n++)
-		if (is_valid(wb, wb->section, n, &sector))
+		if (is_valid(wb, n, &sector))
 			key[count++] = integrity_writeback_key(sector, n);
 	return count;
 }

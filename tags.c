@@ -216,7 +216,8 @@ void integrity_tag_cursor_overwrite(struct integrity_tag_cursor *cur, u64 sector
 
 void integrity_tag_cursor_inline(struct integrity_tag_cursor *cur, u8 *tuples, u64 sector)
 {
-	cur->tuples = tuples;
+	cur->in_tuples = true;
+	cur->data = tuples;
 	cur->first = sector;
 }
 
@@ -225,7 +226,7 @@ u8 *integrity_tag_tuple(const struct integrity_tag_cursor *cur, u64 sector)
 	const struct dm_integrity_c *ic = cur->ic;
 	u64 block = (sector - cur->first) >> ic->layout.log2_sectors_per_block;
 
-	return cur->tuples + block * ic->inl.tuple_size;
+	return cur->data + block * ic->inl.tuple_size;
 }
 
 void integrity_tag_cursor_nowait(struct integrity_tag_cursor *cur)
@@ -307,7 +308,7 @@ static __always_inline u8 *cursor_at(struct integrity_tag_cursor *cur, u64 offse
 /* @len bytes at @p were stored to. */
 static void cursor_changed(struct integrity_tag_cursor *cur, const u8 *p, u32 len)
 {
-	u32 in = p - (cur->tuples ?: cur->data);
+	u32 in = p - cur->data;
 
 	if (cur->dirty_to == cur->dirty_from) {
 		cur->dirty_from = in;
@@ -337,7 +338,7 @@ int integrity_tag_store(struct integrity_tag_cursor *cur, u64 sector, const u8 *
 	u64 offset = integrity_tag_offset(&cur->ic->layout, sector);
 	unsigned int left = cur->ic->layout.tag_size;
 
-	if (cur->tuples) {
+	if (cur->in_tuples) {
 		store_tuple(cur, sector, tag);
 		return 0;
 	}
@@ -361,7 +362,7 @@ int integrity_tag_load(struct integrity_tag_cursor *cur, u64 sector, u8 *tag)
 	u64 offset = integrity_tag_offset(&cur->ic->layout, sector);
 	unsigned int left = cur->ic->layout.tag_size;
 
-	if (cur->tuples) {
+	if (cur->in_tuples) {
 		memcpy(tag, integrity_tag_tuple(cur, sector), left);
 		return 0;
 	}
@@ -389,7 +390,7 @@ int integrity_tag_compare(struct integrity_tag_cursor *cur, u64 sector, const u8
 	if (r)
 		return r;
 	/* What pads a digest is not looked at in mode I (section 7). */
-	if (cur->tuples)
+	if (cur->in_tuples)
 		size = min(size, cur->ic->tags.digest_size);
 	return crypto_memneq(stored, tag, size) &&
 	       !integrity_tag_is_discarded(cur->ic, sector, stored);
