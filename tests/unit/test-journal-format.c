@@ -4,6 +4,7 @@
  * written down a second time.
  */
 #include "journal-sections.h"
+#include "section-sizes.h"
 
 static struct integrity_commit_ids ids;
 
@@ -125,41 +126,27 @@ static void test_ids(void)
 /* The table of 2.2: what it says of a section is what the places of its entries fill. */
 static void test_sections(void)
 {
-	static const struct {
-		u32 tag_size, block_size;
-		int mac;		/* -1: with and without */
-		u32 entry, per_sector, entries, sectors;
-	} rows[] = {
-		{ 4, 512, 0, 24, 21, 168, 176 },	{ 8, 512, 0, 24, 21, 168, 176 },
-		{ 4, 512, 1, 24, 20, 160, 168 },	{ 8, 512, 1, 24, 20, 160, 168 },
-		{ 16, 512, -1, 32, 15, 120, 128 },	{ 20, 512, -1, 40, 12, 96, 104 },
-		{ 28, 512, -1, 48, 10, 80, 88 },	{ 32, 512, -1, 48, 10, 80, 88 },
-		{ 64, 512, -1, 80, 6, 48, 56 },		{ 4, 4096, -1, 80, 6, 48, 392 },
-		{ 8, 4096, -1, 80, 6, 48, 392 },	{ 16, 4096, -1, 88, 5, 40, 328 },
-		{ 20, 4096, -1, 96, 5, 40, 328 },	{ 28, 4096, -1, 104, 4, 32, 264 },
-		{ 32, 4096, -1, 104, 4, 32, 264 },	{ 64, 4096, -1, 136, 3, 24, 200 },
-	};
 	unsigned int i;
 	int mac;
 	u32 n;
 
-	for (i = 0; i < ARRAY_SIZE(rows); i++)
+	for (i = 0; i < ARRAY_SIZE(section_sizes); i++)
 		for (mac = 0; mac < 2; mac++) {
-			u32 spb = rows[i].block_size / 512;
-			struct integrity_layout l = layout_of(rows[i].tag_size, ilog2(spb), mac, 1);
+			u32 spb = section_sizes[i].block_size / 512;
+			struct integrity_layout l = layout_of(section_sizes[i].tag_size, ilog2(spb), mac, 1);
 
-			if (rows[i].mac >= 0 && rows[i].mac != mac)
+			if (section_sizes[i].mac >= 0 && section_sizes[i].mac != mac)
 				continue;
-			CHECK_EQ(integrity_section_bytes(&l), 512 * rows[i].sectors);
-			CHECK_EQ(l.journal_section_entries, rows[i].entries);
-			for (n = 0; n < rows[i].entries; n++) {
+			CHECK_EQ(integrity_section_bytes(&l), 512 * section_sizes[i].sectors);
+			CHECK_EQ(l.journal_section_entries, section_sizes[i].entries);
+			for (n = 0; n < section_sizes[i].entries; n++) {
 				CHECK_EQ(integrity_entry_offset(&l, n),
-					 n % 8 * 512 + n / 8 * rows[i].entry);
+					 n % 8 * 512 + n / 8 * section_sizes[i].entry);
 				CHECK_EQ(integrity_entry_tag_offset(&l, n),
 					 integrity_entry_offset(&l, n) + 8 + 8 * spb);
 				CHECK_EQ(integrity_entry_data_offset(&l, n), 512 * (8 + n * spb));
 			}
-			CHECK_EQ(integrity_entry_data_offset(&l, n), 512 * rows[i].sectors);
+			CHECK_EQ(integrity_entry_data_offset(&l, n), 512 * section_sizes[i].sectors);
 		}
 }
 

@@ -8,6 +8,7 @@
 
 #include "../../format.h"
 #include "../../layout.h"
+#include "section-sizes.h"
 #include "unit.h"
 
 typedef unsigned __int128 u128;
@@ -161,42 +162,28 @@ static void check_on_device(const struct integrity_layout *l)
 
 static void test_sections(void)
 {
-	static const struct {
-		u32 tag_size, block_size;
-		int mac;		/* -1: with and without */
-		u32 entry, per_sector, entries, sectors;
-	} rows[] = {
-		{ 4, 512, 0, 24, 21, 168, 176 },	{ 8, 512, 0, 24, 21, 168, 176 },
-		{ 4, 512, 1, 24, 20, 160, 168 },	{ 8, 512, 1, 24, 20, 160, 168 },
-		{ 16, 512, -1, 32, 15, 120, 128 },	{ 20, 512, -1, 40, 12, 96, 104 },
-		{ 28, 512, -1, 48, 10, 80, 88 },	{ 32, 512, -1, 48, 10, 80, 88 },
-		{ 64, 512, -1, 80, 6, 48, 56 },		{ 4, 4096, -1, 80, 6, 48, 392 },
-		{ 8, 4096, -1, 80, 6, 48, 392 },	{ 16, 4096, -1, 88, 5, 40, 328 },
-		{ 20, 4096, -1, 96, 5, 40, 328 },	{ 28, 4096, -1, 104, 4, 32, 264 },
-		{ 32, 4096, -1, 104, 4, 32, 264 },	{ 64, 4096, -1, 136, 3, 24, 200 },
-	};
 	size_t i;
 	int mac;
 
-	for (i = 0; i < ARRAY_SIZE(rows); i++)
+	for (i = 0; i < ARRAY_SIZE(section_sizes); i++)
 		for (mac = 0; mac < 2; mac++) {
 			struct integrity_layout l = {
-				.tag_size = rows[i].tag_size,
-				.log2_sectors_per_block = ilog2(rows[i].block_size / 512),
+				.tag_size = section_sizes[i].tag_size,
+				.log2_sectors_per_block = ilog2(section_sizes[i].block_size / 512),
 				.log2_interleave = 15,
 				.journal_sections = 3,
 				.journal_mac = mac,
 			};
 
-			if (rows[i].mac >= 0 && rows[i].mac != mac)
+			if (section_sizes[i].mac >= 0 && section_sizes[i].mac != mac)
 				continue;
 			CHECK_EQ(integrity_layout_derive(&l), 0);
-			CHECK_EQ(l.journal_entry_size, rows[i].entry);
-			CHECK_EQ(l.journal_entries_per_sector, rows[i].per_sector);
-			CHECK_EQ(l.journal_section_entries, rows[i].entries);
-			CHECK_EQ(l.journal_section_sectors, rows[i].sectors);
-			CHECK_EQ(l.initial_sectors, 8 + 3 * rows[i].sectors);
-			CHECK_EQ(integrity_block_bytes(&l), rows[i].block_size);
+			CHECK_EQ(l.journal_entry_size, section_sizes[i].entry);
+			CHECK_EQ(l.journal_entries_per_sector, section_sizes[i].per_sector);
+			CHECK_EQ(l.journal_section_entries, section_sizes[i].entries);
+			CHECK_EQ(l.journal_section_sectors, section_sizes[i].sectors);
+			CHECK_EQ(l.initial_sectors, 8 + 3 * section_sizes[i].sectors);
+			CHECK_EQ(integrity_block_bytes(&l), section_sizes[i].block_size);
 		}
 }
 
