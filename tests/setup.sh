@@ -36,7 +36,7 @@ packages=(
 	linux-headers-amd64 linux-headers-6.12-amd64 linux-source-6.12
 )
 
-# linux-image package that the meta package of a stock kernel stands for now
+# The meta package of a stock kernel, which depends on the linux-image package of its latest version
 declare -A meta=([6.1]=linux-image-amd64 [6.12]=linux-image-6.12-amd64)
 
 say() { printf 'setup: %s\n' "$*"; }

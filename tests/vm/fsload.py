@@ -136,8 +136,8 @@ def verify(top, log):
                 size += len(f.read())
             files += 1
     print(f"{durable} files that were flushed are there, {files} can be read, {size >> 10} KiB")
-    if bad or durable < 5:
-        sys.exit(f"FAILED: {bad} of {durable} files that were flushed are wrong; at least 5 are to be looked at")
+    if bad or durable < 10:
+        sys.exit(f"FAILED: {bad} of {durable} files that were flushed are wrong; at least 10 are to be looked at")
 
 
 if sys.argv[1] == "load":

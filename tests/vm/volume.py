@@ -30,6 +30,7 @@ import runpy
 import struct
 import subprocess
 import sys
+import threading
 import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
@@ -38,6 +39,7 @@ TOP = pathlib.Path(os.environ["DMI_TOP"])
 KERNEL = os.environ["DMI_KERNEL"]
 KO = os.environ["DMI_KO"]
 DEBUG = KERNEL == "debug"
+TRACING = pathlib.Path("/sys/kernel/tracing")   # where nothing is traced when a test begins
 SECTOR = 512
 KEY = "000102030405060708090a0b0c0d0e0f"
 
@@ -657,6 +659,37 @@ def read_all(dev, seed, block):
                 fail(f"{dev}: read of {length} bytes at {at}: not what was written")
 
         list(pool.map(read, pieces(rng, size, block)))
+
+
+def second_reads(dev, size, span, count):
+    """Read for four seconds into a buffer of @size bytes that others change meanwhile, from places below
+    @span: none may fail, and the disk must have had more reads than without that, as @count tells them."""
+    with direct(dev, os.O_RDONLY) as (fd, _):
+        buffer = mmap.mmap(-1, size)
+        junk, stop = b"\x55" * size, False
+
+        def scribble():
+            while not stop:
+                buffer[:] = junk
+
+        os.preadv(fd, [buffer], 0)
+        begin = count()
+        os.preadv(fd, [buffer], 0)
+        plain = count() - begin
+        threads = [threading.Thread(target=scribble) for _ in range(2)]
+        for t in threads:
+            t.start()
+        begin, n, end = count(), 0, time.monotonic() + 4
+        while time.monotonic() < end:
+            os.preadv(fd, [buffer], n * 65536 % span)
+            n += 1
+        more = count() - begin - n * plain
+        stop = True
+        for t in threads:
+            t.join()
+    if more <= 0:
+        fail("the buffer never changed in time: nothing was shown")
+    say(f"{n} reads into a buffer that changed, {more} blocks read again, no error")
 
 
 def spot_check(dev, seed, block, count=6):

@@ -20,14 +20,11 @@ from volume import *
 
 STATES = int(os.environ.get("DMI_STATES", "400" if os.environ.get("DMI_LONG") else "100"))
 SEED = int(os.environ.get("DMI_SEED", time.time_ns() % 1000000))
-TRACING = pathlib.Path("/sys/kernel/tracing")
 SECTORS = 3 << 10
 BLKDISCARD = 0x1277
 REGION = 64
 say(f"seed {SEED}")
 
-if not (TRACING / "trace_clock").exists():
-    run("mount", "-t", "tracefs", "trace", TRACING)
 run("modprobe", "dm-log-writes")
 disk, journal = ramdisks(16, 2)
 ZEROES = pathlib.Path("/sys/block/ram0/queue/discard_max_bytes").read_text().strip() != "0"

@@ -460,17 +460,10 @@ with Volume(data, "", meta, tag=4).format().open() as dev:
 
 # --- tracepoints ---
 
-tracing = pathlib.Path("/sys/kernel/tracing")
-if not (tracing / "events").exists():
-    subprocess.run(["mount", "-t", "tracefs", "tracefs", tracing], stderr=subprocess.DEVNULL)
-if (tracing / "events/dm_integrity").exists():
+if (TRACING / "events/dm_integrity").exists():
     clear(meta)
     v = Volume(data, "internal_hash:crc32c journal_sectors:1000", meta, mode="J").format()
-    # Others may have used it in this boot.
-    (tracing / "events/enable").write_text("0")
-    (tracing / "trace").write_text("")
-    (tracing / "tracing_on").write_text("1")
-    (tracing / "events/dm_integrity/enable").write_text("1")
+    (TRACING / "events/dm_integrity/enable").write_text("1")
     with v.open("recalculate") as dev:
         over(dev)
         write_at(dev.path, 0, bytes(4096))
@@ -482,9 +475,9 @@ if (tracing / "events/dm_integrity").exists():
         expect_refused(errno.EILSEQ, "read of a damaged block", read_at, dev.path, 8 * SECTOR, SECTOR)
     with v.open("sectors_per_bit:128 bitmap_flush_interval:10", mode="B") as dev:
         write_at(dev.path, 0, bytes(4096))
-        wait_for("a flush of the bitmap", lambda: "bitmap_flush" in (tracing / "trace").read_text())
-    (tracing / "events/dm_integrity/enable").write_text("0")
-    text = (tracing / "trace").read_text()
+        wait_for("a flush of the bitmap", lambda: "bitmap_flush" in (TRACING / "trace").read_text())
+    (TRACING / "events/dm_integrity/enable").write_text("0")
+    text = (TRACING / "trace").read_text()
     for regex in ("pass_start: \\d+,\\d+ recalculate 0 to \\d+", "pass_chunk: .* recalculate 0 \\+ \\d+",
                   "checkpoint: \\d+,\\d+ \\d+ error 0", "pass_end: .* recalculate finished at",
                   "journal_commit: .* sections 0 \\+ 1 at sector 8 error 0",

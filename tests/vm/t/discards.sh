@@ -191,12 +191,7 @@ expect_eq(status, 0, f"oracle check: {text}")
 # A device that can no longer what it could when it was opened: the tags have to do.
 sectors = MIB << 11
 run("modprobe", "dm-crypt")
-trace = pathlib.Path("/sys/kernel/tracing")
-if not (trace / "trace_clock").exists():
-    run("mount", "-t", "tracefs", "trace", trace)
-(trace / "events/block/block_bio_complete/enable").write_text("1\n")
-# Another test of this boot may have left it off.
-(trace / "tracing_on").write_text("1\n")
+(TRACING / "events/block/block_bio_complete/enable").write_text("1\n")
 for mode in "DBJ":
     below = Device("below").create(sectors, "linear /dev/nullb2 0")
     changed = Device("changed").create(sectors, f"linear {below.path} 0")
@@ -210,16 +205,16 @@ for mode in "DBJ":
         below.suspend()
         below.resume()
         number = f"{dev.info.major},{dev.info.minor}"
-        (trace / "trace").write_text("")
+        (TRACING / "trace").write_text("")
         discard(dev.path, 0, 1 << 16)
-        ended = re.findall(rf"block_bio_complete: {number} D\S* .*\[(-?\d+)\]", (trace / "trace").read_text())
+        ended = re.findall(rf"block_bio_complete: {number} D\S* .*\[(-?\d+)\]", (TRACING / "trace").read_text())
         expect_eq(set(ended), {"0"}, f"mode {mode}: errors of discards on a device that refuses them")
         read_all(dev.path, 3, 4096)
         expect_eq(dev.field(0), "0", "mismatches")
     check_exact(v, range(16), sectors // 8)
     changed.remove()
     below.remove()
-(trace / "events/block/block_bio_complete/enable").write_text("0\n")
+(TRACING / "events/block/block_bio_complete/enable").write_text("0\n")
 
 # How long.
 Device("meta").remove()

@@ -172,37 +172,9 @@ opts=(internal_hash:crc32c block_size:4096)
 format_volume "$(table /dev/mapper/below 0 - D "${opts[@]}")"
 dm_create v "$(sb_now /dev/mapper/below provided)" "$(table /dev/mapper/below 0 - D "${opts[@]}" recalculate)"
 wait_pass v 60
-/usr/bin/python3 - "$V" "$(stat_of below)" <<'END'
-import mmap, os, sys, threading, time
-dev, stat = sys.argv[1:]
-def reads():
-    return int(open(stat).read().split()[0])
-SIZE = 256 << 10
-fd = os.open(dev, os.O_RDONLY | os.O_DIRECT)
-buffer = mmap.mmap(-1, SIZE)
-os.preadv(fd, [buffer], 0)
-begin = reads()
-os.preadv(fd, [buffer], 0)
-plain = reads() - begin
-stop = False
-def scribble():
-    junk = b"\x55" * SIZE
-    while not stop:
-        buffer[:] = junk
-threads = [threading.Thread(target=scribble) for _ in range(2)]
-for t in threads:
-    t.start()
-begin, n, end = reads(), 0, time.monotonic() + 4
-while time.monotonic() < end:
-    os.preadv(fd, [buffer], n * 65536 % (8 << 20))
-    n += 1
-more = reads() - begin - n * plain
-stop = True
-for t in threads:
-    t.join()
-print(f"{n} reads into a buffer that changed, {more} blocks read again, no error")
-if more <= 0:
-    sys.exit("FAILED: the buffer never changed in time: nothing was shown")
+PYTHONPATH=$DMI_TOP/tests/vm /usr/bin/python3 - "$V" <<'END'
+from volume import *
+second_reads(sys.argv[1], 256 << 10, 8 << 20, lambda: reads("/dev/mapper/below"))
 END
 expect_eq "$(dm_field v 1)" 0 "mismatches of changing buffers"
 dm_remove v below
