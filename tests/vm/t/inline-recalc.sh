@@ -5,6 +5,7 @@
 # everything. The position outlives suspend, reload and removal; blocks that have their tags are not
 # written again; a keyed hash needs legacy_recalculate.
 # kernels: 6.12
+# long-kernels: debug
 # timeout: 300
 # nvme: 2M,bs=4096,ms=16 1M,bs=512,ms=64 2M,bs=4096,ms=16 1M,bs=512,ms=64
 
