@@ -154,9 +154,9 @@ exact() {
 DISK=dm-0
 HASH=crc32c
 exact 4096 /dev/ram0 internal_hash:crc32c interleave_sectors:2048 fix_padding
-exact 512 /dev/ram1 internal_hash:crc32c
+[ -z "${DMI_LONG:-}" ] || exact 512 /dev/ram0 internal_hash:crc32c interleave_sectors:8192
 HASH=sha256
-exact 512 /dev/ram0 internal_hash:sha256 interleave_sectors:8192
+exact 512 /dev/ram1 internal_hash:sha256
 
 # --- audit: there is no daemon to send records to here, so they are in the log
 wait_for 'dmesg_since | grep -qE "type=1339 .*module=integrity op=integrity-checksum dev=[0-9]+:[0-9]+ sector=16384 res=0"' 5

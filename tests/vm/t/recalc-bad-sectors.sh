@@ -114,8 +114,10 @@ bad_data() {
 
 HASH=crc32c
 bad_data 4096 /dev/mapper/low internal_hash:crc32c interleave_sectors:4096 fix_padding
-HASH=sha256
-bad_data 512 /dev/mapper/low-meta internal_hash:sha256
+if [ -n "${DMI_LONG:-}" ]; then
+	HASH=sha256
+	bad_data 512 /dev/mapper/low-meta internal_hash:sha256
+fi
 
 # --- a tag buffer that cannot be read: 4096 bytes are 1024 tags, of 8192 sectors
 HASH=crc32c

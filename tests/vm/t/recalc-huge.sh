@@ -101,7 +101,7 @@ read_tail() {
 
 hash=crc32c
 huge - 0 internal_hash:crc32c block_size:4096 fix_padding
-huge - $((1 << 26)) internal_hash:crc32c block_size:4096
+[ -z "${DMI_LONG:-}" ] || huge - $((1 << 26)) internal_hash:crc32c block_size:4096
 hash=sha256
 # 128 bytes of tag for each sector are 4 TiB.
 huge 128 $((9 << 30)) internal_hash:sha256
