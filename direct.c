@@ -7,9 +7,9 @@
  *
  * The short way: when the tags of a small io are in memory, it needs no work item. A read takes
  * a copy of its stored tags along - they cannot change, because its range is held - and is
- * compared with them where the data read ends. A write makes and stores its tags before the data
- * is sent. Everything else takes the long way: tags are read on io_wq beside the data, and the
- * rest is done there.
+ * compared with them where the data read ends, or, when it is not so small, on io_wq. A write
+ * makes and stores its tags before the data is sent. Everything else takes the long way: tags are
+ * read on io_wq beside the data, and the rest is done there.
  *
  * A discard holds its range as a write does, while its tags are made to say so on io_wq, and the
  * data device discards.
@@ -29,12 +29,24 @@ static void read_verify(struct integrity_io *io)
 }
 
 /* The stored tags came along. */
-static void read_small_endio(struct bio *bio)
+static void read_compare(struct integrity_io *io)
+{
+	if (integrity_io_matches(io))
+		integrity_io_complete(io);
+	else
+		read_verify(io);
+}
+
+static void read_copied_endio(struct bio *bio)
 {
 	struct integrity_io *io = integrity_io_of(bio);
 
 	integrity_io_restore(io);
-	if (io->error || (integrity_may_hash() && integrity_io_matches(io)))
+	if (io->error)
+		integrity_io_complete(io);
+	else if (io->verify > io->ic->small_sectors || !integrity_may_hash())
+		integrity_io_queue(io, read_compare);
+	else if (integrity_io_matches(io))
 		integrity_io_complete(io);
 	else
 		integrity_io_queue(io, read_verify);
@@ -80,9 +92,9 @@ static void read_go(struct integrity_io *io)
 	struct dm_integrity_c *ic = io->ic;
 
 	integrity_io_record(io);
-	if (io->verify <= ic->small_sectors) {
+	if (io->verify <= ic->copied_sectors) {
 		if (load_tags(io)) {
-			integrity_io_submit(io, read_small_endio);
+			integrity_io_submit(io, read_copied_endio);
 			return;
 		}
 	} else if (integrity_tags_cached(ic, io->sector, io->verify)) {

@@ -506,8 +506,11 @@ static int construct(struct dm_integrity_c *ic, struct integrity_params *p, char
 			return r;
 		}
 	}
-	ic->small_sectors = INTEGRITY_IO_TAG_BYTES / ic->layout.tag_size *
-			    integrity_block_sectors(&ic->layout);
+	ic->copied_sectors = INTEGRITY_IO_TAG_BYTES / ic->layout.tag_size *
+			     integrity_block_sectors(&ic->layout);
+	ic->small_sectors = ic->copied_sectors;
+	if (ic->tags.hash)
+		ic->small_sectors = min(ic->small_sectors, INTEGRITY_SMALL_SECTORS);
 	set_target(ic);
 
 	ic->reboot.notifier_call = reboot_notify;

@@ -29,7 +29,8 @@
  *   io_wq     steps of foreground I/O. They sleep for metadata I/O (dm-bufio) and for a recheck's
  *             read, never for a range and never for other work.
  *   flush_wq  flushes, commits of the journal and the commit timer. They sleep for device I/O,
- *             and a commit for a map function that is copying into the journal.
+ *             for each other (journal.commit_lock, tags.flush_lock), and a commit for a map
+ *             function that is copying into the journal.
  *   journal.writeback_wq  write-back of the journal. It sleeps for ranges, for device I/O, and for
  *             a reader that is copying from the journal. Nothing that holds a range waits for it.
  *   bitmap.wq the periodic flush of the bitmap. It sleeps for device I/O, and for writes in flight,
@@ -313,8 +314,15 @@ struct integrity_inline_io {
 	struct compat_payload payload;	/* ends with an array: last */
 };
 
-/* Ios whose tags fit in here take the short way: no work item, no second hop. */
+/* A read whose tags fit in here takes a copy of them along. */
 #define INTEGRITY_IO_TAG_BYTES	128
+
+/*
+ * Small ios take the short way: no work item, no second hop. They are not larger than this where
+ * there is something to hash. A worker hashes what is, and meanwhile the submitter sends the next
+ * one, from another CPU; less is hashed before a worker would have begun.
+ */
+#define INTEGRITY_SMALL_SECTORS	32u
 
 /**
  * struct integrity_io - a bio on its way through the target; device-mapper's per-bio data
@@ -887,7 +895,8 @@ struct dm_integrity_c {
 	char *journal_mac;
 	char *journal_crypt;
 	u32 commit_time;		/* ms */
-	u32 small_sectors;		/* of an io whose tags fit in io->tags */
+	u32 copied_sectors;		/* most of a read whose tags fit in io->tags */
+	u32 small_sectors;		/* most of an io that takes the short way */
 
 	struct dm_io_client *io;
 	struct crypto_shash *mac;	/* journal_mac, or NULL */

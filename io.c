@@ -642,7 +642,13 @@ int integrity_io_init(struct dm_integrity_c *ic)
 	if (r)
 		return r;
 	ic->io_wq = alloc_workqueue("dm-integrity-io", WQ_MEM_RECLAIM, 0);
-	ic->flush_wq = alloc_ordered_workqueue("dm-integrity-flush", WQ_MEM_RECLAIM);
+	/*
+	 * Whoever waits for a flush does little else: where it was asked for its CPU is awake. It
+	 * does not stand in line behind the hashes of io_wq, nor others behind a journal that is
+	 * being encrypted.
+	 */
+	ic->flush_wq = alloc_workqueue("dm-integrity-flush",
+				       WQ_MEM_RECLAIM | WQ_HIGHPRI | WQ_CPU_INTENSIVE, 1);
 	return ic->io_wq && ic->flush_wq ? 0 : -ENOMEM;
 }
 
