@@ -21,7 +21,6 @@ from volume import *
 STATES = int(os.environ.get("DMI_STATES", "400" if os.environ.get("DMI_LONG") else "100"))
 SEED = int(os.environ.get("DMI_SEED", time.time_ns() % 1000000))
 SECTORS = 3 << 10
-BLKDISCARD = 0x1277
 REGION = 64
 say(f"seed {SEED}")
 
@@ -115,8 +114,10 @@ for pending in (False, True):
     recording = record(pending)
     loose, settled = recording.loose_moments()
     rng = random.Random(SEED)
-    wanted = sorted((m, rng.choice(recording.POLICIES)) for m in
-                    rng.sample(loose, min(len(loose), STATES)) + rng.sample(settled, min(len(settled), STATES // 4)))
+    # And what was there before the first write, when there is no bitmap yet: chance may leave it out.
+    wanted = sorted([(recording.moments[0], "durable")] + [
+        (m, rng.choice(recording.POLICIES)) for m in
+        rng.sample(loose, min(len(loose), STATES)) + rng.sample(settled, min(len(settled), STATES // 4))])
     to_open = []
     for n, state in enumerate(recording.states(wanted, SEED)):
         image_file.write_bytes(state.image)
