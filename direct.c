@@ -42,14 +42,11 @@ static void read_copied_endio(struct bio *bio)
 	struct integrity_io *io = integrity_io_of(bio);
 
 	integrity_io_restore(io);
-	if (io->error)
-		integrity_io_complete(io);
-	else if (io->verify > io->ic->small_sectors || !integrity_may_hash())
-		integrity_io_queue(io, read_compare);
-	else if (integrity_io_matches(io))
+	if (io->error || (io->verify <= io->ic->small_sectors && integrity_may_hash() &&
+			  integrity_io_matches(io)))
 		integrity_io_complete(io);
 	else
-		integrity_io_queue(io, read_verify);
+		integrity_io_queue(io, read_compare);
 }
 
 /* The last of a read's two halves: data read, tags on their way into memory. */

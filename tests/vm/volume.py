@@ -41,6 +41,7 @@ KO = os.environ["DMI_KO"]
 DEBUG = KERNEL == "debug"
 TRACING = pathlib.Path("/sys/kernel/tracing")   # where nothing is traced when a test begins
 SECTOR = 512
+BLKDISCARD = 0x1277     # two numbers, in bytes: offset and length
 KEY = "000102030405060708090a0b0c0d0e0f"
 
 
@@ -121,6 +122,14 @@ class Log:
     def mark(self):
         os.lseek(self.fd, 0, os.SEEK_END)
         self.lines = []
+
+    def rested(self, since=None):
+        """Device-mapper prints ten lines from one place in five seconds. Waits until those that were printed
+        until @since, by time.monotonic(), count no more, and marks."""
+        if since is None:
+            since = time.monotonic()
+        time.sleep(max(0, since + 5.5 - time.monotonic()))
+        self.mark()
 
     def text(self):
         while True:

@@ -126,9 +126,7 @@ def works(data, meta, block, number):
     for s in sectors:
         poke(v.data, place(s) * SECTOR, bytes(b ^ 1 for b in peek(v.data, place(s) * SECTOR, 1)))
     with v.open() as dev:
-        # Device-mapper prints ten such lines in five seconds; those before were of the last volume.
-        time.sleep(5.5)
-        log.mark()
+        log.rested()    # after the lines of the last volume
         for s in sectors:
             at = s * SECTOR // least * least
             # EILSEQ is what it is only after the second look: that went well, too. The second

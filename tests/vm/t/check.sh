@@ -460,32 +460,29 @@ with Volume(data, "", meta, tag=4).format().open() as dev:
 
 # --- tracepoints ---
 
-if (TRACING / "events/dm_integrity").exists():
-    clear(meta)
-    v = Volume(data, "internal_hash:crc32c journal_sectors:1000", meta, mode="J").format()
-    (TRACING / "events/dm_integrity/enable").write_text("1")
-    with v.open("recalculate") as dev:
-        over(dev)
-        write_at(dev.path, 0, bytes(4096))
-        dev.suspend()
-        damage(v, 8, "data")
-        dev.resume()
-        dev.message("check")
-        over(dev)
-        expect_refused(errno.EILSEQ, "read of a damaged block", read_at, dev.path, 8 * SECTOR, SECTOR)
-    with v.open("sectors_per_bit:128 bitmap_flush_interval:10", mode="B") as dev:
-        write_at(dev.path, 0, bytes(4096))
-        wait_for("a flush of the bitmap", lambda: "bitmap_flush" in (TRACING / "trace").read_text())
-    (TRACING / "events/dm_integrity/enable").write_text("0")
-    text = (TRACING / "trace").read_text()
-    for regex in ("pass_start: \\d+,\\d+ recalculate 0 to \\d+", "pass_chunk: .* recalculate 0 \\+ \\d+",
-                  "checkpoint: \\d+,\\d+ \\d+ error 0", "pass_end: .* recalculate finished at",
-                  "journal_commit: .* sections 0 \\+ 1 at sector 8 error 0",
-                  "journal_writeback: .* sections 0 \\+ 1: 8 blocks, 8 sectors, error 0",
-                  "pass_start: .* check 0 to", "mismatch: .* check 8", "pass_end: .* check finished at",
-                  "mismatch: .* read 8", "bitmap_flush: \\d+,\\d+ cleared 1 bits, 128 sectors, 0 left, error 0"):
-        expect_match(text, f"dm_integrity_{regex}", "trace")
-    say("tracepoints seen")
-else:
-    say("no tracepoints in this kernel")
+clear(meta)
+v = Volume(data, "internal_hash:crc32c journal_sectors:1000", meta, mode="J").format()
+(TRACING / "events/dm_integrity/enable").write_text("1")
+with v.open("recalculate") as dev:
+    over(dev)
+    write_at(dev.path, 0, bytes(4096))
+    dev.suspend()
+    damage(v, 8, "data")
+    dev.resume()
+    dev.message("check")
+    over(dev)
+    expect_refused(errno.EILSEQ, "read of a damaged block", read_at, dev.path, 8 * SECTOR, SECTOR)
+with v.open("sectors_per_bit:128 bitmap_flush_interval:10", mode="B") as dev:
+    write_at(dev.path, 0, bytes(4096))
+    wait_for("a flush of the bitmap", lambda: "bitmap_flush" in (TRACING / "trace").read_text())
+(TRACING / "events/dm_integrity/enable").write_text("0")
+text = (TRACING / "trace").read_text()
+for regex in ("pass_start: \\d+,\\d+ recalculate 0 to \\d+", "pass_chunk: .* recalculate 0 \\+ \\d+",
+              "checkpoint: \\d+,\\d+ \\d+ error 0", "pass_end: .* recalculate finished at",
+              "journal_commit: .* sections 0 \\+ 1 at sector 8 error 0",
+              "journal_writeback: .* sections 0 \\+ 1: 8 blocks, 8 sectors, error 0",
+              "pass_start: .* check 0 to", "mismatch: .* check 8", "pass_end: .* check finished at",
+              "mismatch: .* read 8", "bitmap_flush: \\d+,\\d+ cleared 1 bits, 128 sectors, 0 left, error 0"):
+    expect_match(text, f"dm_integrity_{regex}", "trace")
+say("tracepoints seen")
 END

@@ -154,8 +154,9 @@ exact() {
 DISK=dm-0
 HASH=crc32c
 exact 4096 /dev/ram0 internal_hash:crc32c interleave_sectors:2048 fix_padding
-[ -z "${DMI_LONG:-}" ] || exact 512 /dev/ram0 internal_hash:crc32c interleave_sectors:8192
+[ -z "${DMI_LONG:-}" ] || exact 512 /dev/ram1 internal_hash:crc32c
 HASH=sha256
+[ -z "${DMI_LONG:-}" ] || exact 512 /dev/ram0 internal_hash:sha256 interleave_sectors:8192
 exact 512 /dev/ram1 internal_hash:sha256
 
 # --- audit: there is no daemon to send records to here, so they are in the log
