@@ -94,9 +94,18 @@ def wait_for(what, test, seconds=30):
         time.sleep(0.02)
 
 
+def settled_events(dev):
+    """The event counter. A work item raises it: that of what was done just now may still be to come."""
+    before = None
+    while before != dev.events:
+        before = dev.events
+        time.sleep(0.1)
+    return before
+
+
 def expect_events(dev, what, number, action):
     """The action raises the event counter by so much."""
-    before = dev.events
+    before = settled_events(dev)
     action()
     deadline = time.monotonic() + 5
     while dev.events < before + number and time.monotonic() < deadline:

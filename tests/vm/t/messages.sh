@@ -87,7 +87,7 @@ with v.open() as dev:
 
     # --- recalculate ---
     log.mark()
-    before = dev.events
+    before = settled_events(dev)
     dev.message("speed_max 4096")
     dev.message("recalculate")
     on_disk(True)
