@@ -40,12 +40,16 @@ expect_fail() {
 	[ "$status" -lt 126 ] || fail "ended with status $status: $*: $OUTPUT"
 }
 
+# nap SECONDS: sleeps without starting a program, which takes longer than that in an emulated guest
+exec {NEVER}<> <(:)
+nap() { read -rt "$1" -u "$NEVER" || true; }
+
 # wait_for 'COMMAND' SECONDS: until it succeeds
 wait_for() {
 	local end=$((SECONDS + $2))
 	until eval "$1" > /dev/null 2>&1; do
 		[ "$SECONDS" -lt "$end" ] || fail "not within $2 s: $1"
-		sleep 0.1
+		nap 0.1
 	done
 }
 

@@ -116,7 +116,7 @@ wait_pass() {
 	local end=$((SECONDS + $2))
 	until pass_over "$1"; do
 		[ "$SECONDS" -lt "$end" ] || fail "the pass of $1 is not over within $2 s: $(dm_status "$1")"
-		sleep 0.05
+		nap 0.05
 	done
 }
 
@@ -128,7 +128,7 @@ wait_mark() {
 	local end=$((SECONDS + $3))
 	until [ "$(pass_mark "$1")" -ge "$2" ]; do
 		[ "$SECONDS" -lt "$end" ] || fail "the pass of $1 is not at $2 within $3 s: $(dm_status "$1")"
-		sleep 0.05
+		nap 0.05
 	done
 }
 

@@ -101,7 +101,6 @@ def activate(case, module, image, sectors, mode, extra):
     return images(), sb
 
 
-pathlib.Path("/sys/kernel/rcu_expedited").write_text("1\n")
 rows = compared = 0
 for layout in ("meta", "interleaved"):
     case = Case(layout)

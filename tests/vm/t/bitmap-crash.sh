@@ -102,7 +102,6 @@ def record(pending):
     return Recording(base, contents(journal), trace, f"{os.major(number)}:{os.minor(number)}", ZEROES)
 
 
-pathlib.Path("/sys/kernel/rcu_expedited").write_text("1\n")
 ARGS = argparse.Namespace(replay=False, first=None, upto=None, exclude=None, all=False, ignore_dirty=True,
                           allow_discards=True, count_only=False)
 states_seen = dirty_seen = bitmaps = pending_seen = discarded_seen = opened = closed = 0

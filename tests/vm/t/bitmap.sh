@@ -339,7 +339,6 @@ def refused():
     log.expect("mode B cannot have option 'journal_crypt'")
 
 
-pathlib.Path("/sys/kernel/rcu_expedited").write_text("1\n")
 load("ours")
 for name in LAYOUTS:
     bits(name)

@@ -148,7 +148,7 @@ WRONG = [
      "too small|cannot open", (errno.ENOSPC, EINVAL, errno.EBUSY)),
 ]
 
-before = digest(data, meta, blank, tiny)
+before = Image(data, meta, blank, tiny)
 writes = [written(d) for d in (data, meta, blank, tiny)]
 known = 0
 for args, regex, number in WRONG:
@@ -174,7 +174,7 @@ for length in (8, 16):
 log.expect("singleton|must appear alone|must begin at sector 0")
 
 expect_eq([written(d) for d in (data, meta, blank, tiny)], writes, "writes and sectors of refused tables")
-expect_eq(digest(data, meta, blank, tiny), before, "disks after the refused tables")
+expect_eq(Image(data, meta, blank, tiny), before, "disks after the refused tables")
 
 # Without internal_hash nothing is verified, but it loads.
 for mode in "DJ":

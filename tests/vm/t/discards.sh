@@ -111,7 +111,6 @@ def scenario(v, word, seed, module):
     return [contents(d) for d in v.disks]
 
 
-pathlib.Path("/sys/kernel/rcu_expedited").write_text("1\n")
 cases = compared = 0
 for module in ("ours", "intree"):
     load(module)

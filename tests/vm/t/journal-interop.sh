@@ -23,7 +23,6 @@ MACS = ["", f"hmac(sha256):{KEY}", "crc32c"]
 MIB = 2
 rng = random.Random(KERNEL)
 
-pathlib.Path("/sys/kernel/rcu_expedited").write_text("1\n")
 for module in ("chacha_generic", "chacha20", "ctr", "cbc"):
     subprocess.run(["modprobe", "-q", module], check=False)
 crypto = pathlib.Path("/proc/crypto").read_text()

@@ -21,6 +21,7 @@ key=000102030405060708090a0b0c0d0e0f
 
 dmesg -n 5
 load_ours
+echo 0 > /sys/kernel/rcu_expedited
 ramdisk 6 4
 # Or the first table waits for them, longer than the crypto API does when all are under load.
 for module in aes_generic cbc ctr hmac sha256_generic; do

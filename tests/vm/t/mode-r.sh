@@ -85,7 +85,6 @@ def setro(on):
 
 load("ours")
 opened = 0
-pathlib.Path("/sys/kernel/rcu_expedited").write_text("1\n")
 for layout, bs in (("meta", 4096), ("interleaved", 512)):
     v = setup(layout, bs)
     P = v.sb.provided
@@ -94,7 +93,7 @@ for layout, bs in (("meta", 4096), ("interleaved", 512)):
         for d, image in zip(v.disks, good):
             poke(d, 0, image)
         damage(v)
-        before, counts = digest(*v.disks), [written(d) for d in disks]
+        before, counts = Image(*v.disks), [written(d) for d in disks]
         where = f"{layout}, {bs}: {name}"
         # First a table that could write on disks that could be written, then neither.
         for ro, extra in ((False, "reset_recalculate legacy_recalculate"), (True, "")):
@@ -120,7 +119,7 @@ for layout, bs in (("meta", 4096), ("interleaved", 512)):
             opened += 1
         setro(False)
         expect_eq([written(d) for d in disks], counts, f"{where}: writes")
-        expect_eq(digest(*v.disks), before, f"{where}: disks")
+        expect_eq(Image(*v.disks), before, f"{where}: disks")
 
 # A superblock that cannot be read.
 v = setup("meta", 4096)

@@ -41,13 +41,13 @@ def bad_block(v):
 for v in volumes:
     bad_block(v)
 
-before = digest(*ALL)
+before = Image(*ALL)
 counts = [written(d) for d in ALL]
 
 
 def untouched(what):
     expect_eq([written(d) for d in ALL], counts, f"writes and sectors: {what}")
-    expect_eq(digest(*ALL), before, f"disks: {what}")
+    expect_eq(Image(*ALL), before, f"disks: {what}")
 
 
 def used(dev, v, what):

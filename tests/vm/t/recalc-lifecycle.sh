@@ -21,6 +21,7 @@ modes=${DMI_MODES:-D J}
 # The audit records of so many tables would be most of what the console has to print.
 dmesg -n 5
 load_ours
+echo 0 > /sys/kernel/rcu_expedited
 ramdisk 10 3
 mark
 

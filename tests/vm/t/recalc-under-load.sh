@@ -104,7 +104,7 @@ while kill -0 $fio 2> /dev/null; do
 			passes=$((passes + 1))
 		fi
 	done
-	sleep 0.05
+	nap 0.05
 done
 wait $fio || fail "fio: $(cat "$TMPDIR/err"; grep -E 'err=|verify' "$TMPDIR/out" | head -n 20)"
 expect_no_log 'Checksum failed|error [-0-9]'

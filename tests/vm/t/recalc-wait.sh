@@ -30,7 +30,7 @@ woken() {
 	local end=$((SECONDS + 5))
 	while kill -0 $waiter 2> /dev/null; do
 		[ $SECONDS -lt $end ] || fail "dmsetup wait slept through: $1; events: $(events v)"
-		sleep 0.05
+		nap 0.05
 	done
 	wait $waiter || fail "dmsetup wait: $(cat "$TMPDIR/woken")"
 	n=$((n + 1))

@@ -79,7 +79,7 @@ wrong = Volume(v.data, f"{KEYED_HASH} journal_mac:hmac(sha256):{OTHER} block_siz
 bare = Volume(v.data, f"{KEYED_HASH} block_size:4096")
 for which in ("ours", "intree"):
     load(which)
-    before = digest(v.data)
+    before = Image(v.data)
     log.mark()
     expect_refused(errno.EILSEQ, f"{which}: wrong key", wrong.open, length=8)
     expect_refused(errno.EINVAL, f"{which}: table without journal_mac", bare.open, length=8)
@@ -98,7 +98,7 @@ for which in ("ours", "intree"):
     with v.open() as dev:
         read_all(dev.path, 1, v.block_size)
     poke(v.data, 512, b"\0")
-    expect_eq(digest(v.data), before, f"{which}: disk after refused tables")
+    expect_eq(Image(v.data), before, f"{which}: disk after refused tables")
 
 # Between load and resume as well: in-tree calls that a success, and fails all I/O.
 load("ours")
