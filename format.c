@@ -11,16 +11,6 @@
  */
 #include "format.h"
 
-static __printf(3, 4) int refuse(char *why, size_t why_size, const char *fmt, ...)
-{
-	va_list args;
-
-	va_start(args, fmt);
-	vsnprintf(why, why_size, fmt, args);
-	va_end(args);
-	return -EINVAL;
-}
-
 bool integrity_sb_has_magic(const struct integrity_superblock *sb)
 {
 	return !memcmp(sb->magic, INTEGRITY_SB_MAGIC, sizeof(sb->magic));

@@ -24,4 +24,15 @@
 #include "kernel.h"
 #endif
 
+/* Say in @why, cut off at @why_size bytes, what is wrong. Return: -EINVAL, for the caller to return. */
+static inline __printf(3, 4) int refuse(char *why, size_t why_size, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(why, why_size, fmt, args);
+	va_end(args);
+	return -EINVAL;
+}
+
 #endif

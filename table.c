@@ -22,16 +22,6 @@
 /* More of a word is not repeated to the user. */
 #define QUOTED_MAX			40
 
-static __printf(3, 4) int refuse(char *why, size_t why_size, const char *fmt, ...)
-{
-	va_list args;
-
-	va_start(args, fmt);
-	vsnprintf(why, why_size, fmt, args);
-	va_end(args);
-	return -EINVAL;
-}
-
 /*
  * Length of what may be quoted of @word: as far as the first colon, behind which there may be a
  * key, or the first character that is none to print.

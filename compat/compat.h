@@ -136,7 +136,7 @@ struct compat_payload {
 #ifdef COMPAT_INLINE_TAGS
 static inline bool compat_have_inline_tags(void)
 {
-	return IS_ENABLED(CONFIG_BLK_DEV_INTEGRITY);
+	return true;
 }
 
 static inline void compat_get_profile(struct block_device *bdev, struct compat_profile *p)

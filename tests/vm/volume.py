@@ -234,7 +234,7 @@ def contents(dev):
     return peek(dev, 0, size_of(dev))
 
 
-class Image:
+class Contents:
     """What is on whole disks, to be compared. (A digest would take an emulated CPU far longer.)"""
 
     def __init__(self, *devs):

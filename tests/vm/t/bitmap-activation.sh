@@ -6,6 +6,7 @@
 # kernels: 6.12
 # long: yes
 # long-kernels: 6.1
+# cpus: 1
 # timeout: 300
 
 . "$DMI_TOP/tests/vm/lib.sh"

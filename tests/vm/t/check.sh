@@ -345,11 +345,11 @@ with v.open() as dev:
 
 # --- read-only: nothing is written ---
 
-before = Image(data, meta)
+before = Contents(data, meta)
 with v.open(readonly=True) as dev:
     dev.message("check")
     expect_found(dev, bad, 8, "read-only")
-expect_eq(Image(data, meta), before, "disks after a check of a read-only device")
+expect_eq(Contents(data, meta), before, "disks after a check of a read-only device")
 
 # --- a recalculation that is pending ---
 

@@ -5,6 +5,7 @@
 # nothing is written to the disks, and a right table loads afterwards.
 # kernels: 6.12
 # long-kernels: debug
+# cpus: 1
 # timeout: 420
 
 . "$DMI_TOP/tests/vm/lib.sh"
@@ -148,7 +149,7 @@ WRONG = [
      "too small|cannot open", (errno.ENOSPC, EINVAL, errno.EBUSY)),
 ]
 
-before = Image(data, meta, blank, tiny)
+before = Contents(data, meta, blank, tiny)
 writes = [written(d) for d in (data, meta, blank, tiny)]
 known = 0
 for args, regex, number in WRONG:
@@ -174,7 +175,7 @@ for length in (8, 16):
 log.expect("singleton|must appear alone|must begin at sector 0")
 
 expect_eq([written(d) for d in (data, meta, blank, tiny)], writes, "writes and sectors of refused tables")
-expect_eq(Image(data, meta, blank, tiny), before, "disks after the refused tables")
+expect_eq(Contents(data, meta, blank, tiny), before, "disks after the refused tables")
 
 # Without internal_hash nothing is verified, but it loads.
 for mode in "DJ":

@@ -5,6 +5,7 @@
 # if nothing had been, nothing leaks, and a table loaded after that works. A whole pass
 # and I/O beside it get through while allocations fail at random.
 # kernels: debug
+# cpus: 1
 # timeout: 420
 # append: slub_debug=U
 

@@ -5,6 +5,7 @@
 # same for random sizes, start, tag and block size, interleave, journal and buffer
 # sizes, journal MAC, padding, bitmap granularity and metadata devices.
 # kernels: 6.12
+# cpus: 1
 # timeout: 420
 
 . "$DMI_TOP/tests/vm/lib.sh"

@@ -5,6 +5,7 @@
 # one prints the other loads; what one calls a mismatch is one for the other.
 # kernels: 6.12
 # long: yes
+# cpus: 1
 # timeout: 300
 # nvme: 2M,bs=4096,ms=16 1M,bs=512,ms=64 2M,bs=4096,ms=16 1M,bs=512,ms=64
 

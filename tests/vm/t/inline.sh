@@ -6,6 +6,7 @@
 # is refused with the reason, and nothing is written. On 6.1 that is all of it.
 # kernels: 6.1 6.12
 # long-kernels: debug
+# cpus: 1
 # timeout: 300
 # nvme: 4M,bs=4096,ms=16 2M,bs=512,ms=64 2M,bs=512,ms=8 4M,bs=4096,ms=255 4M,bs=512,ms=8,pi=1 4M,bs=4096
 

@@ -6,6 +6,7 @@
 # completion knows the devices.
 # kernels: 6.12
 # long: yes
+# cpus: 1
 # timeout: 420
 
 . "$DMI_TOP/tests/vm/lib.sh"

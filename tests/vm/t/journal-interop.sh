@@ -6,6 +6,7 @@
 # written, and the oracle says so as well, in memory and with `journal --apply`.
 # kernels: 6.12
 # long-kernels: 6.1
+# cpus: 1
 # timeout: 420
 
 . "$DMI_TOP/tests/vm/lib.sh"

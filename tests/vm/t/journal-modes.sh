@@ -128,12 +128,12 @@ closed(v, "closed after a flush")
 
 crashed = Volume(spare, " ".join(v.options), mode="J")
 if MODULE == "ours":
-    before = Image(spare)
+    before = Contents(spare)
     for mode in "JD":
         log.mark()
         expect_refused(errno.EROFS, f"read-only with a journal to be replayed, mode {mode}", crashed.open, readonly=True, mode=mode)
         log.expect("cannot resume: the journal holds writes that are to be replayed, and the device is read-only")
-        expect_eq(Image(spare), before, "disk after it was refused read-only")
+        expect_eq(Contents(spare), before, "disk after it was refused read-only")
     # Nothing is written to the journal by this table, yet it is empty afterwards.
     with crashed.open() as dev:
         expect_eq(read_at(dev.path, 8192, 8192), b"x" * 8192, "what was in the journal, after a replay")

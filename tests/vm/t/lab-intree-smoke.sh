@@ -3,6 +3,7 @@
 # The lab works: the kernel's own integrity target formats a RAM disk in mode D,
 # keeps data, reports a flipped byte as an error, and is taken down again.
 # kernels: 6.1 6.12
+# cpus: 1
 
 . "$DMI_TOP/tests/vm/lib.sh"
 

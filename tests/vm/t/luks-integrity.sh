@@ -5,6 +5,7 @@
 # of the disk in use, its journal dirty, opens under the other with all that was flushed.
 # kernels: 6.12
 # long-kernels: 6.1
+# cpus: 1
 # timeout: 600
 
 . "$DMI_TOP/tests/vm/lib.sh"

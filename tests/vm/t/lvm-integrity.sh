@@ -6,6 +6,7 @@
 # of every leg. In the long form the kernel's own target opens the same volumes.
 # kernels: 6.12
 # long: yes
+# cpus: 1
 # timeout: 400
 
 . "$DMI_TOP/tests/vm/lib.sh"

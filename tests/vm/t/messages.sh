@@ -7,6 +7,7 @@
 # read-only device is refused, with a line in the log that says why.
 # kernels: 6.12
 # long-kernels: debug
+# cpus: 1
 # timeout: 420
 
 . "$DMI_TOP/tests/vm/lib.sh"
@@ -271,14 +272,14 @@ with v.open() as dev:
         log.expect(f"integrity: dm-\\d+: {regex}")
     expect_eq((dev.status(), dev.table(), dev.events, v.sb.raw), before, "all that can be seen after refused messages")
 with v.open("no_recalculate", readonly=True) as dev:
-    before = Image(disk)
+    before = Contents(disk)
     for text in ("recalculate", "reset_recalculate", "cancel_recalculate"):
         log.mark()
         expect_refused(errno.EROFS, f"{text}, read-only", dev.message, text)
         log.expect("integrity: dm-\\d+: the device is read-only, nothing can be recalculated")
     for text in ("frozen", "idle", "speed_max 5", "reset_mismatches"):
         dev.message(text)
-    expect_eq(Image(disk), before, "disk after messages to a read-only device")
+    expect_eq(Contents(disk), before, "disk after messages to a read-only device")
 
 # dmsetup says the same, and shows the reason as a failure.
 with v.open() as dev:

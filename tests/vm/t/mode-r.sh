@@ -6,6 +6,7 @@
 # kernels: 6.12
 # long: yes
 # long-kernels: 6.1 debug
+# cpus: 1
 # timeout: 240
 
 . "$DMI_TOP/tests/vm/lib.sh"
@@ -93,7 +94,7 @@ for layout, bs in (("meta", 4096), ("interleaved", 512)):
         for d, image in zip(v.disks, good):
             poke(d, 0, image)
         damage(v)
-        before, counts = Image(*v.disks), [written(d) for d in disks]
+        before, counts = Contents(*v.disks), [written(d) for d in disks]
         where = f"{layout}, {bs}: {name}"
         # First a table that could write on disks that could be written, then neither.
         for ro, extra in ((False, "reset_recalculate legacy_recalculate"), (True, "")):
@@ -119,7 +120,7 @@ for layout, bs in (("meta", 4096), ("interleaved", 512)):
             opened += 1
         setro(False)
         expect_eq([written(d) for d in disks], counts, f"{where}: writes")
-        expect_eq(Image(*v.disks), before, f"{where}: disks")
+        expect_eq(Contents(*v.disks), before, f"{where}: disks")
 
 # A superblock that cannot be read.
 v = setup("meta", 4096)

@@ -6,6 +6,7 @@
 # byte, also where the replay fails in the middle; dirty regions are those written to.
 # kernels: 6.12
 # long: yes
+# cpus: 1
 # timeout: 420
 # mem: 2048
 

@@ -5,6 +5,7 @@
 # recalculate; reads are verified as ever. A blank disk is not formatted by it.
 # kernels: 6.12
 # long-kernels: 6.1
+# cpus: 1
 # timeout: 420
 
 . "$DMI_TOP/tests/vm/lib.sh"
@@ -41,13 +42,13 @@ def bad_block(v):
 for v in volumes:
     bad_block(v)
 
-before = Image(*ALL)
+before = Contents(*ALL)
 counts = [written(d) for d in ALL]
 
 
 def untouched(what):
     expect_eq([written(d) for d in ALL], counts, f"writes and sectors: {what}")
-    expect_eq(Image(*ALL), before, f"disks: {what}")
+    expect_eq(Contents(*ALL), before, f"disks: {what}")
 
 
 def used(dev, v, what):

@@ -5,6 +5,7 @@
 # of bad blocks are EIO and no mismatch. A tag that cannot be written fails the device,
 # visibly; a superblock that cannot be written fails the pass alone.
 # kernels: 6.12
+# cpus: 1
 # timeout: 420
 
 . "$DMI_TOP/tests/vm/lib.sh"

@@ -4,6 +4,7 @@
 # their blocks and ends, reads of them are EIO and no mismatch; writing such a block repairs
 # it, data and tag, while the device stays as it is. (dm-dust, which only the debug kernel has.)
 # kernels: debug
+# cpus: 1
 # timeout: 180
 
 . "$DMI_TOP/tests/vm/lib.sh"

@@ -7,6 +7,7 @@
 # with integrity refuses discards and resize as it does there.
 # kernels: 6.12
 # long: yes
+# cpus: 1
 # timeout: 600
 
 . "$DMI_TOP/tests/vm/lib.sh"

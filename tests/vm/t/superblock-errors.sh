@@ -5,6 +5,7 @@
 # then written. Fields that are only advice are put right. No value of any byte harms
 # the kernel.
 # kernels: 6.12
+# cpus: 1
 # timeout: 420
 
 . "$DMI_TOP/tests/vm/lib.sh"
@@ -75,11 +76,11 @@ count = 0
 for v, wrong in ((inter, WRONG), (separate, WRONG_SEPARATE)):
     for field, value, regex in wrong:
         set_field(v.sb_dev, field, value)
-        before = Image(*v.disks)
+        before = Contents(*v.disks)
         log.mark()
         expect_refused((EINVAL, errno.ENOSPC, errno.EIO), f"{field} = {value}", v.open, length=8)
         log.expect(f"integrity: .*({regex})")
-        expect_eq(Image(*v.disks), before, f"disk after {field} = {value}")
+        expect_eq(Contents(*v.disks), before, f"disk after {field} = {value}")
         restore(v)
         count += 1
     opens(v)
@@ -89,11 +90,11 @@ for args, regex in ((Volume(data, H, smeta).table(), "log2_interleave_sectors 0|
                     (Volume(data, "internal_hash:sha256").table(), "tag size 4 differs from the table's 32"),
                     (Volume(data, H, start=8).table(), "no integrity superblock at sector 8"),
                     (Volume(smeta, H).table(), "log2_sectors_per_block|log2_interleave")):
-    before = Image(data, smeta)
+    before = Contents(data, smeta)
     log.mark()
     expect_refused(EINVAL, args, Device("v").create, 8, args)
     log.expect(f"integrity: .*({regex})")
-    expect_eq(Image(data, smeta), before, "disks after another table")
+    expect_eq(Contents(data, smeta), before, "disks after another table")
     count += 1
 
 # Every byte behind the 64 that have a meaning is carried along (1.1).
@@ -138,11 +139,11 @@ for field, value, regex in CHANGED:
     with Device("v").create() as dev:
         dev.load(LENGTH[inter], inter.table())
         set_field(data, field, value)
-        before = Image(data)
+        before = Contents(data)
         log.mark()
         expect_refused(EINVAL, f"resume after {field} = {value}", dev.resume)
         log.expect(f"cannot resume: .*{regex}")
-        expect_eq(Image(data), before, f"disk after {field} = {value} at resume")
+        expect_eq(Contents(data), before, f"disk after {field} = {value} at resume")
         # It goes on where the disk is right again.
         restore(inter)
         dev.load(LENGTH[inter], inter.table())
@@ -158,13 +159,13 @@ for what, spoil in (("tag_size", lambda: set_field(data, "tag_size", 8)),
     with inter.open() as dev:
         dev.suspend()
         spoil()
-        before = Image(data)
+        before = Contents(data)
         log.mark()
         dev.resume()
         log.expect(f"Error on .*{what} changed")
         expect_eq(dev.field(3), "Fail", f"action after {what} changed under a live table")
         expect_refused(errno.EIO, "read of a device that has failed", read_at, dev.path, 0, 4096)
-        expect_eq(Image(data), before, f"disk after {what} changed under a live table")
+        expect_eq(Contents(data), before, f"disk after {what} changed under a live table")
         restore(inter)
         dev.load(LENGTH[inter], inter.table())
         dev.resume()

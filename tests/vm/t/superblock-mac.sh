@@ -5,6 +5,7 @@
 # refused with EILSEQ; without fix_hmac there is none. A keyed hash allows recalculation
 # in the same cases as in-tree, and never to start a finished one again, which that does.
 # kernels: 6.12
+# cpus: 1
 # timeout: 420
 
 . "$DMI_TOP/tests/vm/lib.sh"
@@ -79,7 +80,7 @@ wrong = Volume(v.data, f"{KEYED_HASH} journal_mac:hmac(sha256):{OTHER} block_siz
 bare = Volume(v.data, f"{KEYED_HASH} block_size:4096")
 for which in ("ours", "intree"):
     load(which)
-    before = Image(v.data)
+    before = Contents(v.data)
     log.mark()
     expect_refused(errno.EILSEQ, f"{which}: wrong key", wrong.open, length=8)
     expect_refused(errno.EINVAL, f"{which}: table without journal_mac", bare.open, length=8)
@@ -98,7 +99,7 @@ for which in ("ours", "intree"):
     with v.open() as dev:
         read_all(dev.path, 1, v.block_size)
     poke(v.data, 512, b"\0")
-    expect_eq(Image(v.data), before, f"{which}: disk after refused tables")
+    expect_eq(Contents(v.data), before, f"{which}: disk after refused tables")
 
 # Between load and resume as well: in-tree calls that a success, and fails all I/O.
 load("ours")

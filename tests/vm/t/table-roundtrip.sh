@@ -6,6 +6,7 @@
 # scan, and has as many as documented.
 # kernels: 6.12
 # long-kernels: 6.1
+# cpus: 1
 # timeout: 420
 
 . "$DMI_TOP/tests/vm/lib.sh"

@@ -7,6 +7,7 @@
 # ones; with --long more of both.
 # kernels: 6.1
 # long-kernels: debug
+# cpus: 1
 # timeout: 420
 
 . "$DMI_TOP/tests/vm/lib.sh"

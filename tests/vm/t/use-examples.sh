@@ -4,6 +4,7 @@
 # begin with '# ' are run, the others are what they print, where '...' stands for anything.
 # kernels: 6.12
 # long: yes
+# cpus: 1
 # timeout: 300
 
 . "$DMI_TOP/tests/vm/lib.sh"
