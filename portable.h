@@ -24,7 +24,7 @@
 #include "kernel.h"
 #endif
 
-/* Say in @why, cut off at @why_size bytes, what is wrong. Return: -EINVAL, for the caller to return. */
+/* Say in @why, cut off at @why_size bytes, what is wrong. Return: -EINVAL, to be returned. */
 static inline __printf(3, 4) int refuse(char *why, size_t why_size, const char *fmt, ...)
 {
 	va_list args;

@@ -557,6 +557,20 @@ class Volume:
         entry = -(-(8 + 8 * spb + sb.tag_size) // 8) * 8
         return 8 + 8 * ((504 - (8 if sb.flags & MAC else 0)) // entry) * spb
 
+    def place(self, sector, what="data"):
+        """(disk, byte) of the data or the tag of a block (2.2 to 2.4)."""
+        sb = self.sb
+        spb, size, area = 1 << sb.log2_spb, sb.tag_size, 1 << sb.log2_interleave
+        first = sb.journal_sections * self.section_sectors() + 8
+        if self.meta:
+            return (self.data, sector * SECTOR) if what == "data" else (self.meta, first * SECTOR + sector // spb * size)
+        padding = 4096 if sb.flags & PADDING else 131072
+        run = -(-size * area // spb // padding) * padding // SECTOR
+        n, within = divmod(sector, area)
+        if what == "tag":
+            return self.data, (first + n * (area + run)) * SECTOR + within // spb * size
+        return self.data, (first + n * area + (n + 1) * run + within) * SECTOR
+
     def head(self):
         """Superblock and journal, without what is random: salt and what is computed from it."""
         sb = self.sb

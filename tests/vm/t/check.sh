@@ -84,23 +84,9 @@ def begin(dev, text="check"):
     return expect_action(dev, "check")
 
 
-def place(v, sector, what):
-    """(disk, byte) of the data or the tag of a block (2.2 to 2.4)."""
-    sb = v.sb
-    spb, size = 1 << sb.log2_spb, sb.tag_size
-    first = sb.journal_sections * v.section_sectors() + 8
-    if v.meta:
-        return (v.data, sector * SECTOR) if what == "data" else (v.meta, first * SECTOR + sector // spb * size)
-    area, within = sector >> sb.log2_interleave, sector & ((1 << sb.log2_interleave) - 1)
-    run = -(-(size << sb.log2_interleave >> sb.log2_spb) // 4096) * 8
-    if what == "tag":
-        return v.data, (first + area * ((1 << sb.log2_interleave) + run)) * SECTOR + within // spb * size
-    return v.data, (first + (area << sb.log2_interleave) + (area + 1) * run + within) * SECTOR
-
-
 def damage(v, sector, what):
     """One byte, past what the page cache has of the disk: the device may be there."""
-    disk, at = place(v, sector, what)
+    disk, at = v.place(sector, what)
     at += rng.randrange(v.block_size if what == "data" else v.sb.tag_size)
     poke(disk, at, bytes([peek(disk, at, 1)[0] ^ rng.randrange(1, 256)]))
 
@@ -406,7 +392,7 @@ def holes(name, disk, *pieces):
     subprocess.run(["dmsetup", "create", name], input="\n".join(lines), text=True, check=True)
 
 
-first_tag = place(v, 0, "tag")[1] // SECTOR
+first_tag = v.place(0, "tag")[1] // SECTOR
 holes("low", data, (80, 16), (P - 8, 8))
 holes("low-meta", meta, (first_tag + 8, 1))
 v.data, v.meta = "/dev/mapper/low", "/dev/mapper/low-meta"

@@ -13,20 +13,25 @@ mkdir "$tests"
 
 # Each of these must fail.
 cat > "$tests/a-warns.sh" <<'END'
+# cpus: 1
 echo 'WARNING: dmi-lab-test: not a real one' > /dev/kmsg
 END
 cat > "$tests/b-hangs.sh" <<'END'
+# cpus: 1
 # timeout: 5
 sleep 1000
 END
 cat > "$tests/c-crashes.sh" <<'END'
+# cpus: 1
 echo c > /proc/sysrq-trigger
 sleep 1000
 END
 cat > "$tests/d-exits.sh" <<'END'
+# cpus: 1
 false
 END
 cat > "$tests/e-leaves.sh" <<'END'
+# cpus: 1
 . "$DMI_TOP/tests/vm/lib.sh"
 ramdisk 16
 dm_create held 8 linear /dev/ram0 0
@@ -35,6 +40,7 @@ setsid setsid sleep 1000 &
 END
 # And this one must pass, although it leaves what the agent can take down.
 cat > "$tests/f-passes.sh" <<'END'
+# cpus: 1
 . "$DMI_TOP/tests/vm/lib.sh"
 ramdisk 16
 dm_create a 32768 linear /dev/ram0 0

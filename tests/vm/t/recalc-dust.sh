@@ -4,68 +4,63 @@
 # their blocks and ends, reads of them are EIO and no mismatch; writing such a block repairs
 # it, data and tag, while the device stays as it is. (dm-dust, which only the debug kernel has.)
 # kernels: debug
+# append: slub_debug=U
 # cpus: 1
 # timeout: 180
 
 . "$DMI_TOP/tests/vm/lib.sh"
-. "$DMI_TOP/tests/vm/pass.sh"
+PYTHONPATH=$DMI_TOP/tests/vm exec /usr/bin/python3 - << 'END'
+from volume import *
 
-load_ours
-modprobe dm-dust
-V=/dev/mapper/v
+MIB = 6
 
-# dust BLOCKSIZE META OPTION...
-dust() {
-	local bs=$1 meta=$2 spb=$(($1 / 512)) length s t out
-	shift 2
-	ramdisk 6 2
-	dm_create dust $((6 * 2048)) dust /dev/ram0 0 512
-	fill /dev/ram0 6
-	fill /dev/ram1 6 2
-	zero "$meta" 65536
-	t=("block_size:$bs" "$@")
-	[ "$meta" = /dev/ram0 ] || t+=("meta_device:$meta")
-	format_volume "$(table /dev/mapper/dust 0 - D "${t[@]}")"
-	length=$(sb_now "$meta" provided)
-	dm_create v "$length" "$(table /dev/mapper/dust 0 - D "${t[@]}" recalculate no_recalculate)"
-	geometry "$meta" v
-	# In two blocks one sector each, in a third two of them; 8 sectors are one block or many.
-	for s in 803 4000 4003 8010; do
-		dmsetup message dust 0 addbadblock "$(data_sector $s)"
-	done
-	dmsetup message dust 0 enable
-	msg v idle
-	wait_pass v 150
-	if [ "$spb" = 8 ]; then
-		expect_eq "$(dm_status v | cut -d' ' -f7-8)" "3 800" "bad blocks, and the first"
-	else
-		expect_eq "$(dm_status v | cut -d' ' -f7-8)" "4 803" "bad blocks, and the first"
-	fi
-	expect_ios $V <<-END
-		EIO read 800 8
-		EIO read 4000 8
-		EIO read 8008 8
-		ok read 792 8
-		ok read 808 8
-	END
-	out=$(dmsetup message dust 0 countbadblocks 2>&1)
-	expect_match "$out" "countbadblocks: 4 " "bad sectors before the writes"
-	# Writing the block makes the disk replace the sector; data and tag are good from then on.
-	expect_ios $V <<-END
-		ok write 800 8
-		ok read 800 8
-		ok write 4000 16
-		ok write 8008 8
-		ok read 3968 128
-		ok read 8008 8
-	END
-	out=$(dmsetup message dust 0 countbadblocks 2>&1)
-	expect_match "$out" "countbadblocks: 0 " "bad sectors after the writes"
-	expect_eq "$(dm_field v 1)" 0 "mismatches"
-	dm_remove v dust
-	oracle_check /dev/ram0 ${meta:+$([ "$meta" = /dev/ram0 ] || echo --meta "$meta")} --hash crc32c --all
-	say "block size $bs, $*: done"
-}
 
-[ -z "${DMI_LONG:-}" ] || dust 4096 /dev/ram0 internal_hash:crc32c
-dust 512 /dev/ram1 internal_hash:crc32c
+def dust(block, separate):
+    spb = block // SECTOR
+    disk, meta = ramdisks(MIB, 2)
+    for seed, d in enumerate((disk, meta)):
+        poke(d, 0, bytes(4096) + pattern(seed, (MIB << 20) - 4096))
+    below = Device("dust").create(size_of(disk) // SECTOR, f"dust {disk} 0 512")
+    v = Volume(below.path, f"internal_hash:crc32c block_size:{block}", meta if separate else None).format()
+    with v.open("recalculate no_recalculate") as dev:
+        # In two blocks one sector each, in a third two of them; 8 sectors are one block or many.
+        for s in (803, 4000, 4003, 8010):
+            at = v.place(s // spb * spb)[1] // SECTOR + s % spb
+            below.message(f"addbadblock {at}")
+        below.message("enable")
+        dev.message("idle")
+        wait_for("the end of the pass", lambda: dev.field(3) == "idle" and dev.field(1) == dev.field(2), 150)
+        expect_eq(dev.status().split()[6:8], ["3", "800"] if spb == 8 else ["4", "803"], "bad blocks, and the first")
+
+        def read(sector, count=8):
+            return read_at(dev.path, sector * SECTOR, count * SECTOR)
+
+        def write(sector, count=8):
+            write_at(dev.path, sector * SECTOR, os.urandom(count * SECTOR))
+
+        for s in (800, 4000, 8008):
+            expect_refused(errno.EIO, f"a read of the bad sector at {s}", read, s)
+        read(792)
+        read(808)
+        expect_match(below.message("countbadblocks"), "countbadblocks: 4 ", "bad sectors before the writes")
+        # Writing the block makes the disk replace the sector; data and tag are good from then on.
+        write(800)
+        read(800)
+        write(4000, 16)
+        write(8008)
+        read(3968, 128)
+        read(8008)
+        expect_match(below.message("countbadblocks"), "countbadblocks: 0 ", "bad sectors after the writes")
+        expect_eq(dev.field(0), "0", "mismatches")
+    below.remove()
+    v.data = disk
+    v.check("--all")
+    say(f"block size {block}, {'meta_device' if separate else 'interleaved'}: done")
+
+
+run("modprobe", "dm-dust")
+load("ours")
+if os.environ.get("DMI_LONG"):
+    dust(4096, False)
+dust(512, True)
+END
