@@ -6,6 +6,7 @@
 # the log, and the journal that is left is empty and good for the kernel's own target.
 # host: yes
 # kernels: 6.12
+# cpus: 1
 # timeout: 600
 
 exec /usr/bin/python3 "$DMI_TOP/tests/vm/journal-damage" classes

@@ -5,6 +5,7 @@
 # test that follows in the same queue passes all the same.
 # host: yes
 # kernels: 6.12
+# cpus: 1
 # timeout: 400
 # allow: dmi-lab-test|sysrq_handle_crash|Kernel panic
 
