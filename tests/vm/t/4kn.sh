@@ -98,7 +98,6 @@ def works(data, meta, block, number):
     with v.open("recalculate") as dev:
         wait_for("recalculation ends", lambda: dev.field(2) == dev.field(1) and dev.field(3) == "idle", 60)
         expect_eq(logical(dev.path), least, "logical block size of the volume")
-        initial = int(re.search(r" journal_sectors:(\d+)", dev.table())[1]) + 8
         size = dev.length * SECTOR
         expect_eq(dev.field(6), "0", "bad blocks")
     v.check("--all")
@@ -112,20 +111,12 @@ def works(data, meta, block, number):
     v.check("--all")
 
     # One block is not what its tag says: first, last, and within a larger block of the disk.
-    run_sectors = 0
-    if not meta:
-        sb = v.sb
-        il = 1 << sb.log2_interleave
-        pad = 4096 if sb.flags & PADDING else 131072
-        run_sectors = -(-(sb.tag_size * il >> sb.log2_spb) // pad) * pad // SECTOR
     spb = block // SECTOR
     sectors = [0, length - spb, 808 + 3 * spb % 8]
 
-    def place(s):
-        return s if meta else initial + s // il * (il + run_sectors) + run_sectors + s % il
-
     for s in sectors:
-        poke(v.data, place(s) * SECTOR, bytes(b ^ 1 for b in peek(v.data, place(s) * SECTOR, 1)))
+        disk, at = v.place(s)
+        poke(disk, at, bytes(b ^ 1 for b in peek(disk, at, 1)))
     with v.open() as dev:
         log.rested()    # after the lines of the last volume
         for s in sectors:
