@@ -5,6 +5,7 @@
 # mismatches and the second look at a block work, and the oracle finds every tag right. A bitmap
 # whose dirty regions begin and end within a block of the disk is recovered, as written elsewhere.
 # kernels: 6.12
+# long-kernels: 6.1 debug
 # cpus: 1
 # timeout: 300
 # disks: 24M,bs=4096 24M,bs=4096 24M 24M

@@ -4,7 +4,7 @@
 # after a flush all writes that were acknowledged before it, after a write with FUA (or
 # O_DSYNC) that write. Devices that keep only what was flushed have it after a loss of power.
 # kernels: 6.12
-# long-kernels: 6.1
+# long-kernels: 6.1 debug
 # timeout: 300
 
 . "$DMI_TOP/tests/vm/lib.sh"

@@ -5,6 +5,7 @@
 # same for random sizes, start, tag and block size, interleave, journal and buffer
 # sizes, journal MAC, padding, bitmap granularity and metadata devices.
 # kernels: 6.12
+# long-kernels: 6.1 debug
 # cpus: 1
 # timeout: 420
 

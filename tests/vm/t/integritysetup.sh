@@ -6,6 +6,7 @@
 # other; with the tool's defaults, that is in mode J with fix_padding and fix_hmac, in
 # modes D and B; with an encrypted journal.
 # kernels: 6.12
+# long-kernels: 6.1 debug
 # cpus: 1
 # timeout: 420
 

@@ -5,6 +5,7 @@
 # but for the salt, and after the same writes both disks are the same byte for byte,
 # tags included. For 4 hashes, 2 block sizes, 3 layouts.
 # kernels: 6.1 6.12
+# long-kernels: debug
 # cpus: 1
 # timeout: 420
 

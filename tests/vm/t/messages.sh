@@ -6,7 +6,7 @@
 # is unknown, has too few or too many words, no number, or comes to a suspended or a
 # read-only device is refused, with a line in the log that says why.
 # kernels: 6.12
-# long-kernels: debug
+# long-kernels: 6.1 debug
 # cpus: 1
 # timeout: 420
 

@@ -6,7 +6,7 @@
 # verified; I/O that is not of whole blocks is refused, by the block layer and, where
 # that lets it through, by the target.
 # kernels: 6.12
-# long-kernels: 6.1
+# long-kernels: 6.1 debug
 # timeout: 420
 
 . "$DMI_TOP/tests/vm/lib.sh"

@@ -4,7 +4,7 @@
 # when it is activated nor while it is used, suspended, resumed, removed or asked to
 # recalculate; reads are verified as ever. A blank disk is not formatted by it.
 # kernels: 6.12
-# long-kernels: 6.1
+# long-kernels: 6.1 debug
 # cpus: 1
 # timeout: 420
 

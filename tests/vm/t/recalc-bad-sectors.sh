@@ -5,6 +5,7 @@
 # of bad blocks are EIO and no mismatch. A tag that cannot be written fails the device,
 # visibly; a superblock that cannot be written fails the pass alone.
 # kernels: 6.12
+# long-kernels: 6.1 debug
 # cpus: 1
 # timeout: 420
 

@@ -5,6 +5,7 @@
 # flush that was acknowledged; and the next load continues from there, to the end.
 # host: yes
 # kernels: 6.12
+# long-kernels: 6.1 debug
 # timeout: 900
 
 # Each boot is one crash for four volumes at once, of different layouts. How often is

@@ -5,6 +5,7 @@
 # else, when the flag is set; a position beyond the new end comes back to it. After the
 # same steps the superblock is the one that the kernel's own target leaves.
 # kernels: 6.12
+# long-kernels: 6.1 debug
 # cpus: 1
 # timeout: 420
 

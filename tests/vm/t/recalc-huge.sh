@@ -4,6 +4,7 @@
 # data, tags, status and superblock, in both layouts, also where the tags alone take
 # more than 2 TiB; and the kernel's own target finds every tag where ours has put it.
 # kernels: 6.12
+# long-kernels: 6.1 debug
 # cpus: 1
 # timeout: 420
 

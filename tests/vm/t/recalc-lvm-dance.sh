@@ -5,6 +5,7 @@
 # own target and back, it continues, too; extended, it continues with the tail by
 # itself. The third word of the status goes up to the second and stays there.
 # kernels: 6.12
+# long-kernels: 6.1 debug
 # cpus: 1
 # timeout: 420
 

@@ -4,6 +4,7 @@
 # EILSEQ also in a read that goes on beyond it, damage beyond it is returned as it
 # is, to the block; and what was damaged below stays damaged when the pass ends.
 # kernels: 6.12
+# long-kernels: 6.1 debug
 # timeout: 420
 
 . "$DMI_TOP/tests/vm/lib.sh"

@@ -3,6 +3,7 @@
 # `dmsetup wait` returns when a pass ends, fails, is frozen or given up, and at the
 # first mismatch after a reset of the counter; and at nothing else.
 # kernels: 6.12
+# long-kernels: 6.1 debug
 # cpus: 1
 # timeout: 420
 

@@ -5,6 +5,7 @@
 # then written. Fields that are only advice are put right. No value of any byte harms
 # the kernel.
 # kernels: 6.12
+# long-kernels: 6.1 debug
 # cpus: 1
 # timeout: 420
 

@@ -5,6 +5,7 @@
 # refused with EILSEQ; without fix_hmac there is none. A keyed hash allows recalculation
 # in the same cases as in-tree, and never to start a finished one again, which that does.
 # kernels: 6.12
+# long-kernels: 6.1 debug
 # cpus: 1
 # timeout: 420
 

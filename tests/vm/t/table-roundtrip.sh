@@ -5,7 +5,7 @@
 # same volume and options. The status begins with the three words that libdm and LVM
 # scan, and has as many as documented.
 # kernels: 6.12
-# long-kernels: 6.1
+# long-kernels: 6.1 debug
 # cpus: 1
 # timeout: 420
 
