@@ -200,8 +200,6 @@ def ramdisks(mib, count):
     return [f"/dev/ram{n}" for n in range(count)]
 
 
-
-
 def peek(dev, offset, length):
     fd = os.open(dev, os.O_RDONLY)
     try:
@@ -488,6 +486,30 @@ class Device:
 
     def __exit__(self, *_):
         self.remove()
+
+
+def piecewise(name, *lines):
+    """A device made of these lines, or its lines from now on."""
+    there = Device(name).exists
+    done = subprocess.run(["dmsetup", "load" if there else "create", name], input="".join(f"{x}\n" for x in lines),
+                          text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    if done.returncode:
+        fail(f"{name}: {done.stdout}")
+    if there:
+        Device(name).resume()
+    return f"/dev/mapper/{name}"
+
+
+def holes(name, disk, *pieces, kind="error"):
+    """The disk with pieces (sector, sectors), in ascending order, that fail, or are of another kind."""
+    at, lines = 0, []
+    for sector, count in (*pieces, (size_of(disk) // SECTOR, 0)):
+        if sector > at:
+            lines.append(f"{at} {sector - at} linear {disk} {at}")
+        if count:
+            lines.append(f"{sector} {count} {kind}")
+        at = sector + count
+    return piecewise(name, *lines)
 
 
 def expect_refused(number, what, action, *args, **kwargs):

@@ -380,22 +380,9 @@ v.check()
 
 # --- what cannot be read ---
 
-def holes(name, disk, *pieces):
-    """The disk with pieces (sector, sectors) that fail."""
-    at, lines = 0, []
-    for sector, count in (*pieces, (size_of(disk) // SECTOR, 0)):
-        if sector > at:
-            lines.append(f"{at} {sector - at} linear {disk} {at}")
-        if count:
-            lines.append(f"{sector} {count} error")
-        at = sector + count
-    subprocess.run(["dmsetup", "create", name], input="\n".join(lines), text=True, check=True)
-
-
 first_tag = v.place(0, "tag")[1] // SECTOR
-holes("low", data, (80, 16), (P - 8, 8))
-holes("low-meta", meta, (first_tag + 8, 1))
-v.data, v.meta = "/dev/mapper/low", "/dev/mapper/low-meta"
+v.data = holes("low", data, (80, 16), (P - 8, 8))
+v.meta = holes("low-meta", meta, (first_tag + 8, 1))
 with v.open() as dev:
     log.mark()
     dev.message("check")

@@ -180,18 +180,8 @@ bad = 1234 // v.spb * v.spb
 at = 8 + bad
 
 
-def lower(*lines):
-    text = "".join(f"{line}\n" for line in lines)
-    known = Device("lower").exists
-    done = subprocess.run(["dmsetup", "load" if known else "create", "lower"], input=text, text=True,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    expect_eq(done.returncode, 0, f"lower device: {done.stdout}")
-    if known:
-        Device("lower").resume()
-
-
-lower(f"0 {at} linear {disk.path} 0", f"{at} {v.spb} error {disk.path} {at}",
-      f"{at + v.spb} {disk.sectors - at - v.spb} linear {disk.path} {at + v.spb}")
+piecewise("lower", f"0 {at} linear {disk.path} 0", f"{at} {v.spb} error {disk.path} {at}",
+          f"{at + v.spb} {disk.sectors - at - v.spb} linear {disk.path} {at + v.spb}")
 expect_eq(profile_of("/dev/mapper/lower"), "nop", "profile of the lower device")
 v.data = "/dev/mapper/lower"
 v.format()
@@ -209,7 +199,7 @@ dev.message("check")
 wait_for("check ends", lambda: dev.field(3) == "idle", 120)
 expect_eq(dev.message("bad_blocks"), f"{bad} {v.spb}\n", "list of bad blocks")
 dev.suspend()
-lower(f"0 {disk.sectors} linear {disk.path} 0")
+piecewise("lower", f"0 {disk.sectors} linear {disk.path} 0")
 dev.resume()
 expect_eq(v.bad(), [bad], "blocks without their tag")
 expect_refused(errno.EILSEQ, "a block that was passed over", read_at, dev.path, bad * SECTOR, disk.bs)
