@@ -201,8 +201,9 @@ static int replay(struct dm_integrity_c *ic, char *why, size_t why_size)
 }
 
 /*
- * May what is pending be made. Recovery is not asked: with a keyed hash mode B would never come
- * back from a crash (section 6.2).
+ * May what is pending be made; *@mark is what is verified from now on. Where the key does not
+ * allow it and the table was live already, or is read-only and the volume has only grown, the new
+ * end is verified like the rest: it cannot be read before it is written.
  */
 static int may_recalculate(struct dm_integrity_c *ic, const struct activation *a, u64 *mark,
 			   char *why, size_t why_size)
@@ -215,11 +216,11 @@ static int may_recalculate(struct dm_integrity_c *ic, const struct activation *a
 		snprintf(why, why_size, "tags are to be recalculated, which needs internal_hash");
 		return -EINVAL;
 	}
-	if (ic->read_only || !plan->recalculating || (plan->in_use && !plan->requested) ||
-	    plan->recalc_sector >= plan->provided_sectors)
+	if (!plan->recalculating || plan->recalc_sector >= plan->provided_sectors ||
+	    (plan->in_use && !plan->requested && integrity_recovery_permitted(ic)))
 		return 0;
 	r = integrity_recalc_permitted(ic);
-	if (r && ic->activated) {
+	if (r && (ic->activated || (ic->read_only && !a->stored_flag && !plan->in_use))) {
 		DMWARN("%s: has grown, but the keyed hash does not allow to recalculate the new end",
 		       integrity_name(ic));
 		*mark = plan->provided_sectors;

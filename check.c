@@ -106,7 +106,6 @@ static int found_mismatch(struct integrity_pass_worker *w, u64 sector)
 
 static void begin_chunk(struct integrity_pass_worker *w)
 {
-	w->flushed = false;
 	integrity_tag_prefetch(w->ic, w->start, w->sectors);
 }
 

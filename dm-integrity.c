@@ -230,10 +230,10 @@ static int layout_error(struct dm_integrity_c *ic, int r, char *why)
 }
 
 /*
- * A new volume: geometry, empty journal, superblock, in this order (section 1.6). In mode R only a
- * superblock in memory.
+ * A new volume: its geometry and superblock, in memory. Nothing is written before the table has
+ * passed every check: what lies there is not ours yet.
  */
-static int format(struct dm_integrity_c *ic, const struct integrity_params *p, char *why)
+static int plan_format(struct dm_integrity_c *ic, const struct integrity_params *p, char *why)
 {
 	struct integrity_superblock *sb = ic->sb.image;
 	struct integrity_layout *l = &ic->layout;
@@ -281,10 +281,18 @@ static int format(struct dm_integrity_c *ic, const struct integrity_params *p, c
 		       integrity_name(ic), l->provided_sectors);
 		return 0;
 	}
+	if (!l->journal_sections)
+		return 0;
+	return integrity_journal_init(ic, &p->journal_crypt, why, ERROR_SIZE);
+}
+
+/* Write what was planned: an empty journal, then the superblock (section 1.6). */
+static int format(struct dm_integrity_c *ic, char *why)
+{
+	const struct integrity_layout *l = &ic->layout;
+	int r;
+
 	if (l->journal_sections) {
-		r = integrity_journal_init(ic, &p->journal_crypt, why, ERROR_SIZE);
-		if (r)
-			return r;
 		r = integrity_journal_format(ic);
 		if (r) {
 			explain(why, "cannot write the journal while formatting (error %d)", r);
@@ -331,6 +339,8 @@ static int check_table(struct dm_integrity_c *ic, const struct integrity_params 
 {
 	bool flag = integrity_sb_flags(ic) & INTEGRITY_SB_RECALCULATING;
 	u64 sector = flag ? le64_to_cpu(ic->sb.image->recalc_sector) : 0;
+	const struct integrity_layout *l = &ic->layout;
+	u64 unit = integrity_pass_unit(ic);
 	int r;
 
 	if (ic->ti->begin) {
@@ -338,10 +348,27 @@ static int check_table(struct dm_integrity_c *ic, const struct integrity_params 
 			(u64)ic->ti->begin);
 		return -EINVAL;
 	}
-	if (ic->ti->len > ic->layout.provided_sectors) {
+	if (ic->ti->len > l->provided_sectors) {
 		explain(why,
 			"the table's length of %llu sectors is more than the %llu that the volume provides",
-			(u64)ic->ti->len, ic->layout.provided_sectors);
+			(u64)ic->ti->len, l->provided_sectors);
+		return -EINVAL;
+	}
+	/* The core would say so only when all is written. */
+	if (ic->ti->len & (unit - 1)) {
+		explain(why, "the table's length of %llu sectors is not a multiple of a block's %llu",
+			(u64)ic->ti->len, unit);
+		return -EINVAL;
+	}
+	if (integrity_data_sector(l, 0) & (unit - 1)) {
+		explain(why, "start: data would begin at sector %llu, not a multiple of a block's %llu",
+			integrity_data_sector(l, 0), unit);
+		return -EINVAL;
+	}
+	if (l->separate && ic->meta_dev->bdev == ic->data_dev->bdev && ic->ti->len > l->start) {
+		explain(why,
+			"meta_device: '%s' is the data device itself, and its sectors from %llu on would be data and metadata",
+			p->meta_device, l->start);
 		return -EINVAL;
 	}
 	/* Nothing will be recalculated. */
@@ -349,10 +376,10 @@ static int check_table(struct dm_integrity_c *ic, const struct integrity_params 
 		return 0;
 	if (p->reset_recalculate)
 		sector = 0;
-	/* What is left of the recovery of a bitmap is not asked, see activate.c. */
-	if (flag && ic->sb.bitmap_in_use && !p->reset_recalculate)
+	if (flag && ic->sb.bitmap_in_use && !p->reset_recalculate &&
+	    integrity_recovery_permitted(ic))
 		return 0;
-	if ((flag || p->recalculate) && sector < ic->layout.provided_sectors) {
+	if ((flag || p->recalculate) && sector < l->provided_sectors) {
 		r = integrity_recalc_permitted(ic);
 		if (r) {
 			explain(why,
@@ -472,7 +499,7 @@ static int construct(struct dm_integrity_c *ic, struct integrity_params *p, char
 	}
 	r = integrity_sb_load(ic, &blank, why, ERROR_SIZE);
 	if (!r)
-		r = blank ? format(ic, p, why) : open_volume(ic, p, why);
+		r = blank ? plan_format(ic, p, why) : open_volume(ic, p, why);
 	if (!r)
 		r = check_table(ic, p, why);
 	if (r)
@@ -518,8 +545,9 @@ static int construct(struct dm_integrity_c *ic, struct integrity_params *p, char
 	if (r) {
 		ic->reboot.notifier_call = NULL;
 		explain(why, "cannot register for reboot (error %d)", r);
+		return r;
 	}
-	return r;
+	return blank && !ic->made_up ? format(ic, why) : 0;
 }
 
 static int integrity_ctr(struct dm_target *ti, unsigned int argc, char **argv)
@@ -566,16 +594,26 @@ static int integrity_preresume(struct dm_target *ti)
 	int r;
 
 	/*
-	 * It stays failed until a table is loaded, and writes nothing; its I/O ends with the
-	 * error.
+	 * It stays failed until a table is loaded, and writes nothing; the I/O of who had it live
+	 * ends with the error.
 	 */
-	if (atomic_read(&ic->failed))
-		return 0;
+	r = atomic_read(&ic->failed);
+	if (r && !ic->activated)
+		DMERR("%s: cannot resume: the first resume of this table failed; load it again",
+		      integrity_name(ic));
+	if (r)
+		return ic->activated ? 0 : r;
 
 	/* No message may come between what is read here and what is made of it. */
 	mutex_lock(&ic->recalc.control);
 	r = integrity_activate(ic, why, sizeof(why));
 	mutex_unlock(&ic->recalc.control);
+	/*
+	 * Tags that a replay stored, and could not flush, are not to be written when this table
+	 * goes: another may be live then, and have newer ones.
+	 */
+	if (r)
+		integrity_tags_drain(ic);
 	if (r && ic->activated) {
 		/* Left suspended, all above would wait for ever instead of getting an error. */
 		integrity_fail(ic, why, r);
@@ -596,6 +634,17 @@ static void integrity_resume(struct dm_target *ti)
 					  ic->layout.log2_sectors_per_block + SECTOR_SHIFT);
 	integrity_recalc_resume(ic);
 	ic->activated = true;
+}
+
+/* Before the core waits for the I/O in flight, which may wait for what the pass holds. */
+static void integrity_presuspend(struct dm_target *ti)
+{
+	integrity_recalc_presuspend(ti->private);
+}
+
+static void integrity_presuspend_undo(struct dm_target *ti)
+{
+	integrity_recalc_presuspend_undo(ti->private);
 }
 
 static void integrity_postsuspend(struct dm_target *ti)
@@ -741,6 +790,8 @@ static struct target_type integrity_target = {
 	.end_io = integrity_end_io,
 	.preresume = integrity_preresume,
 	.resume = integrity_resume,
+	.presuspend = integrity_presuspend,
+	.presuspend_undo = integrity_presuspend_undo,
 	.postsuspend = integrity_postsuspend,
 	.status = integrity_status,
 	.message = integrity_message,

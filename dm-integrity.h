@@ -528,6 +528,9 @@ u32 integrity_io_to_verify(struct integrity_io *io);
  */
 void integrity_io_verify(struct integrity_io *io);
 
+/* One more block whose tag does not match its data; the first is an event. Context: any. */
+void integrity_count_mismatch(struct dm_integrity_c *ic);
+
 /*
  * Compare the first io->verify sectors with io->tags. Context: any. Return: true when all match;
  * false says nothing yet: integrity_io_verify() decides.
@@ -618,8 +621,8 @@ int integrity_read_again(struct integrity_tag_cursor *cur, u64 sector, u64 secto
  * byte @skip of the first on. Return: 0; -EINTR when it was given up half way, because the pass
  * stops; or an error that the pass fails with
  * @unreadable: data of these could not be read, not even alone. @what is "data"
- * @given_back: the chunk in hand is done, or was given up half way; recalc.low was moved. May be
- * NULL
+ * @given_back: the chunk in hand is done, or given up half way, and then as short as what is done
+ * of it; recalc.low was moved. May be NULL
  * @save_due: is the position to be saved now; a claim that only one worker gets. May be NULL
  * @save: save it, if it is not. When @save_due said so, and when the pass ends or fails. Return: 0
  * or an error that the pass fails with. May be NULL
@@ -639,7 +642,7 @@ struct integrity_pass_action {
 	int (*blocks)(struct integrity_pass_worker *w, u64 sector, u64 sectors, unsigned int skip);
 	void (*unreadable)(struct integrity_pass_worker *w, u64 sector, u64 sectors,
 			   const char *what, int error);
-	void (*given_back)(struct integrity_pass_worker *w, bool done);
+	void (*given_back)(struct dm_integrity_c *ic);
 	bool (*save_due)(struct dm_integrity_c *ic);
 	int (*save)(struct dm_integrity_c *ic);
 	u64 (*ended)(struct dm_integrity_c *ic);
@@ -661,6 +664,7 @@ struct integrity_pass_worker {
 	u64 start;			/* of the chunk in hand */
 	u64 sectors;
 	u64 bad;			/* recalculation: blocks of it that could not be read */
+	bool given_up;			/* half way: @sectors are done, @bad is not counted */
 	bool flushed;			/* check: tags, since it took the chunk */
 };
 
@@ -674,7 +678,8 @@ struct integrity_pass_summary {
 
 /* The pass, whatever its action, and the position of recalculation. */
 struct integrity_recalc {
-	struct mutex control;		/* one change of state at a time */
+	struct mutex control;		/* one change of state at a time; guards @live */
+	bool live;			/* since its resume, and not stopped by a suspend */
 	struct workqueue_struct *wq;
 	struct integrity_pass_worker *worker;
 	unsigned int max_workers;
@@ -782,6 +787,13 @@ bool integrity_recalc_pending(struct dm_integrity_c *ic);
  */
 int integrity_recalc_permitted(struct dm_integrity_c *ic);
 
+/*
+ * May tags be made where a bitmap says that they are wrong. In mode B a key does not stop that: it
+ * would never come back from a crash. It does where the table has a key for the superblock's MAC,
+ * and the superblock says that it has none; and in other modes, which have no bitmap of their own.
+ */
+bool integrity_recovery_permitted(struct dm_integrity_c *ic);
+
 /**
  * integrity_recalc_load - take the position from the superblock just read, at resume, before any
  * I/O is let in
@@ -792,6 +804,13 @@ void integrity_recalc_load(struct dm_integrity_c *ic, bool flag, u64 sector);
 
 /* Start what is pending. Context: may sleep. */
 void integrity_recalc_resume(struct dm_integrity_c *ic);
+
+/*
+ * A suspend begins: tell the workers to stop, wait for none. Undo: it came to nothing. Context: may
+ * sleep.
+ */
+void integrity_recalc_presuspend(struct dm_integrity_c *ic);
+void integrity_recalc_presuspend_undo(struct dm_integrity_c *ic);
 
 /* Stop the workers and save the position. Context: may sleep. */
 void integrity_recalc_suspend(struct dm_integrity_c *ic);

@@ -270,6 +270,12 @@ out:
 	return r;
 }
 
+void integrity_count_mismatch(struct dm_integrity_c *ic)
+{
+	if (atomic64_inc_return(&ic->mismatches) == 1)
+		integrity_event(ic);
+}
+
 static void report_mismatch(struct integrity_io *io, u64 sector)
 {
 	struct dm_integrity_c *ic = io->ic;
@@ -277,8 +283,7 @@ static void report_mismatch(struct integrity_io *io, u64 sector)
 	DMERR_LIMIT("%s: Checksum failed at sector 0x%llx", integrity_name(ic), sector);
 	compat_audit_bio(DM_MSG_PREFIX, "integrity-checksum", integrity_io_bio(io), sector, 0);
 	trace_dm_integrity_mismatch(ic, sector, false);
-	if (atomic64_inc_return(&ic->mismatches) == 1)
-		integrity_event(ic);
+	integrity_count_mismatch(ic);
 }
 
 bool integrity_io_matches(struct integrity_io *io)

@@ -24,11 +24,14 @@
 
 /* --- cipher --- */
 
+/* Of sizes that a superblock names: rather fail than have others killed for it. */
+#define GFP_LARGE	(GFP_KERNEL | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
+
 /* An array of entries, one a page of vmalloc memory. NULL when there is no memory. */
 static struct scatterlist *sg_of(void *address, size_t bytes)
 {
 	unsigned int n = DIV_ROUND_UP(bytes, PAGE_SIZE), i;
-	struct scatterlist *sg = kvmalloc_array(n, sizeof(*sg), GFP_KERNEL);
+	struct scatterlist *sg = kvmalloc_array(n, sizeof(*sg), GFP_LARGE);
 
 	if (!sg)
 		return NULL;
@@ -73,7 +76,7 @@ static int make_stream(struct dm_integrity_c *ic)
 	/* What a request can say of its length. */
 	if (bytes > INT_MAX)
 		return -EFBIG;
-	j->stream = vzalloc(bytes);
+	j->stream = __vmalloc(bytes, GFP_LARGE | __GFP_ZERO);
 	if (!j->stream)
 		return -ENOMEM;
 	sg = sg_of(j->stream, bytes);
@@ -425,11 +428,11 @@ static int alloc_area(struct dm_integrity_c *ic, char *why, size_t why_size)
 			 l->journal_sections);
 		return -ENOMEM;
 	}
-	j->area = vzalloc(bytes);
-	j->state = kvcalloc(l->journal_sections, sizeof(*j->state), GFP_KERNEL);
-	j->key = kvcalloc(l->journal_section_entries, sizeof(*j->key), GFP_KERNEL);
+	j->area = __vmalloc(bytes, GFP_LARGE | __GFP_ZERO);
+	j->state = kvcalloc(l->journal_sections, sizeof(*j->state), GFP_LARGE);
+	j->key = kvcalloc(l->journal_section_entries, sizeof(*j->key), GFP_LARGE);
 	pages = DIV_ROUND_UP(bytes, PAGE_SIZE);
-	j->pages = kvcalloc(pages, sizeof(*j->pages), GFP_KERNEL);
+	j->pages = kvcalloc(pages, sizeof(*j->pages), GFP_LARGE);
 	if (!j->area || !j->state || !j->key || !j->pages) {
 		snprintf(why, why_size, "out of memory for a journal of %llu bytes", bytes);
 		return -ENOMEM;
@@ -447,10 +450,10 @@ static int alloc_ring(struct dm_integrity_c *ic)
 	struct integrity_journal *j = &ic->journal;
 	u64 entries = entries_of(l), i;
 
-	j->section = kvcalloc(l->journal_sections, sizeof(*j->section), GFP_KERNEL);
-	j->node = kvmalloc_array(entries, sizeof(*j->node), GFP_KERNEL);
+	j->section = kvcalloc(l->journal_sections, sizeof(*j->section), GFP_LARGE);
+	j->node = kvmalloc_array(entries, sizeof(*j->node), GFP_LARGE);
 	j->table_bits = clamp_t(unsigned int, ilog2(entries), 4, 24);
-	j->table = kvcalloc(1UL << j->table_bits, sizeof(*j->table), GFP_KERNEL);
+	j->table = kvcalloc(1UL << j->table_bits, sizeof(*j->table), GFP_LARGE);
 	if (!j->section || !j->node || !j->table)
 		return -ENOMEM;
 	for (i = 0; i < entries; i++) {

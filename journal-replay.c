@@ -197,7 +197,7 @@ static void lose(struct dm_integrity_c *ic, u32 section, u32 n, const char *why)
 static void lose_for_mismatch(struct dm_integrity_c *ic, u32 section, u32 n, const char *why)
 {
 	lose(ic, section, n, why);
-	atomic64_inc(&ic->mismatches);
+	integrity_count_mismatch(ic);
 }
 
 /* Does the tag of the entry match its block; leaves the block whole. */

@@ -413,8 +413,10 @@ static bool write_back_committed(struct dm_integrity_c *ic)
 	j->ring.tail = section;
 	j->ring.committed -= count;
 	j->ring.free += (u64)count * l->journal_section_entries;
-	spin_unlock_irq(&j->lock);
 	integrity_journal_wake(ic);
+	/* Now, for there may be no end of this as long as others write and flush. */
+	integrity_journal_wake_discards(ic);
+	spin_unlock_irq(&j->lock);
 	return true;
 }
 
@@ -431,6 +433,9 @@ void integrity_journal_writeback(struct work_struct *work)
 	spin_lock_irq(&j->lock);
 	j->reclaiming = false;
 	integrity_journal_wake_discards(ic);
+	/* None of them will ever find room in a journal that is not written back. */
+	if (atomic_read(&ic->failed))
+		integrity_journal_wake(ic);
 	/*
 	 * Somebody may have come to wait, or to fill what was freed, meanwhile. A device that has
 	 * failed gets no room any more.
@@ -440,7 +445,4 @@ void integrity_journal_writeback(struct work_struct *work)
 	    (!list_empty(&j->waiting) || (used && ring->free <= j->threshold)))
 		integrity_journal_reclaim(ic);
 	spin_unlock_irq(&j->lock);
-	/* None of them will ever find room in a journal that is not written back. */
-	if (atomic_read(&ic->failed))
-		integrity_journal_wake(ic);
 }

@@ -136,15 +136,40 @@ static void fill_entries(struct integrity_io *io, const struct entries *e)
 		wake_up_all(&j->wait);
 }
 
+static void write_called(struct integrity_io *io);
+
+/*
+ * The first in line, if there is any, may take its room; when it has, it calls the next. So a line
+ * is served in its order, whoever comes meanwhile. journal.lock is held.
+ */
+static void call_next(struct integrity_journal *j)
+{
+	struct integrity_io *io;
+
+	io = list_first_entry_or_null(&j->waiting, struct integrity_io, flush_list);
+	j->called = io;
+	if (io) {
+		list_del(&io->flush_list);
+		integrity_io_queue(io, write_called);
+	}
+}
+
+void integrity_journal_wake(struct dm_integrity_c *ic)
+{
+	if (!ic->journal.called)
+		call_next(&ic->journal);
+}
+
 /*
  * Copy what there is room for, and wait in line for the rest. Holds nothing meanwhile: what is
- * already in the journal is committed and written back as any other.
+ * already in the journal is committed and written back as any other. @called: it was in line.
  */
-static void write_some(struct integrity_io *io, bool again)
+static void write_some(struct integrity_io *io, bool called)
 {
 	struct dm_integrity_c *ic = io->ic;
 	struct integrity_journal *j = &ic->journal;
 	u32 lspb = ic->layout.log2_sectors_per_block, left;
+	bool first = !called;
 	unsigned long flags;
 	struct entries e;
 
@@ -156,19 +181,30 @@ static void write_some(struct integrity_io *io, bool again)
 		left = io->sectors - io->done;
 		spin_lock_irqsave(&j->lock, flags);
 		/* Nobody overtakes those that wait. */
-		if ((!again && !list_empty(&j->waiting)) ||
+		if ((first && (j->called || !list_empty(&j->waiting))) ||
 		    !take_entries(ic, io->sector + io->done, left >> lspb, &e)) {
-			if (again)
-				list_add(&io->flush_list, &j->waiting);
-			else
+			if (first)
 				list_add_tail(&io->flush_list, &j->waiting);
+			else
+				list_add(&io->flush_list, &j->waiting);
+			if (called)
+				j->called = false;
 			integrity_journal_reclaim(ic);
 			spin_unlock_irqrestore(&j->lock, flags);
 			return;
 		}
+		if (called && e.count == left >> lspb) {
+			call_next(j);
+			called = false;
+		}
 		spin_unlock_irqrestore(&j->lock, flags);
 		fill_entries(io, &e);
-		again = true;
+		first = false;
+	}
+	if (called) {
+		spin_lock_irqsave(&j->lock, flags);
+		call_next(j);
+		spin_unlock_irqrestore(&j->lock, flags);
 	}
 	if (io->done)
 		integrity_commit_soon(ic);
@@ -178,23 +214,9 @@ static void write_some(struct integrity_io *io, bool again)
 	integrity_io_end(io);
 }
 
-static void write_again(struct integrity_io *io)
+static void write_called(struct integrity_io *io)
 {
 	write_some(io, true);
-}
-
-void integrity_journal_wake(struct dm_integrity_c *ic)
-{
-	struct integrity_journal *j = &ic->journal;
-	struct integrity_io *io, *next;
-	unsigned long flags;
-	LIST_HEAD(list);
-
-	spin_lock_irqsave(&j->lock, flags);
-	list_splice_init(&j->waiting, &list);
-	spin_unlock_irqrestore(&j->lock, flags);
-	list_for_each_entry_safe(io, next, &list, flush_list)
-		integrity_io_queue(io, write_again);
 }
 
 static int journal_write(struct integrity_io *io)

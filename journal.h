@@ -121,6 +121,7 @@ struct integrity_journal {
 	u64 nodes;			/* in @table */
 	bool reclaiming;		/* commit and write-back for room are under way */
 	struct list_head waiting;	/* ios that wait for room, oldest first */
+	bool called;			/* the first was, and has not taken its room */
 	struct list_head discards_waiting;	/* for their blocks' copies to be written back */
 	struct list_head discards_unflushed;	/* whose tags are to be flushed */
 
@@ -206,7 +207,7 @@ int integrity_journal_commit(struct dm_integrity_c *ic);
 /* Room is wanted: commit and write back. Context: journal.lock is held. */
 void integrity_journal_reclaim(struct dm_integrity_c *ic);
 
-/* Let the ios that wait for room try again. Context: any. */
+/* Let the ios that wait for room have it, in their order. Context: journal.lock is held. */
 void integrity_journal_wake(struct dm_integrity_c *ic);
 
 /* --- journal-discard.c --- */

@@ -89,14 +89,9 @@ static int checkpoint(struct dm_integrity_c *ic)
 
 static void begin_chunk(struct integrity_pass_worker *w)
 {
-	w->bad = 0;
 	integrity_tag_prefetch_edges(w->ic, w->start, w->sectors);
 }
 
-/*
- * Blocks count as bad when their chunk is done: one that is given up half way will be taken, and
- * its bad blocks met, again.
- */
 static void skip_blocks(struct integrity_pass_worker *w, u64 sector, u64 sectors, const char *verb,
 			const char *what, unsigned int weight, int error)
 {
@@ -206,13 +201,6 @@ static int make_tags(struct integrity_pass_worker *w, u64 sector, u64 sectors, u
 	return r || !w->tuples ? r : write_back(w, &cur, base, sectors);
 }
 
-static void chunk_given_back(struct integrity_pass_worker *w, bool done)
-{
-	if (done)
-		w->ic->recalc.bad += w->bad;
-	mark_moved(w->ic);
-}
-
 /* What has valid tags is passed over. */
 static u64 run_to_make(struct dm_integrity_c *ic, u64 sector, bool *skip)
 {
@@ -233,7 +221,7 @@ const struct integrity_pass_action integrity_pass_recalculate = {
 	.begin = begin_chunk,
 	.blocks = make_tags,
 	.unreadable = skip_unreadable,
-	.given_back = chunk_given_back,
+	.given_back = mark_moved,
 	.save_due = checkpoint_due,
 	.save = checkpoint,
 	.ended = recalculated,
@@ -319,6 +307,27 @@ void integrity_recalc_resume(struct dm_integrity_c *ic)
 	spin_unlock(&r->lock);
 	if (start && !r->workers)
 		start_workers(ic);
+	r->live = true;
+	mutex_unlock(&r->control);
+}
+
+void integrity_recalc_presuspend(struct dm_integrity_c *ic)
+{
+	mutex_lock(&ic->recalc.control);
+	integrity_pass_do(&ic->recalc, INTEGRITY_PASS_SUSPEND);
+	mutex_unlock(&ic->recalc.control);
+}
+
+void integrity_recalc_presuspend_undo(struct dm_integrity_c *ic)
+{
+	struct integrity_recalc *r = &ic->recalc;
+
+	mutex_lock(&r->control);
+	/* Some may have seen the suspend, and gone, and some not. */
+	if (stop_workers(ic))
+		DMERR("%s: the position of the recalculation was not saved", integrity_name(ic));
+	if (integrity_pass_do(r, INTEGRITY_PASS_RESUME) && integrity_pass_running(r))
+		start_workers(ic);
 	mutex_unlock(&r->control);
 }
 
@@ -333,6 +342,7 @@ void integrity_recalc_suspend(struct dm_integrity_c *ic)
 	if (err)
 		DMERR("%s: the position of the recalculation was not saved (error %d)",
 		      integrity_name(ic), err);
+	r->live = false;
 	mutex_unlock(&r->control);
 }
 
@@ -353,6 +363,12 @@ int integrity_recalc_permitted(struct dm_integrity_c *ic)
 	else
 		refused = hash_keyed || mac_keyed;
 	return refused ? -EOPNOTSUPP : 0;
+}
+
+bool integrity_recovery_permitted(struct dm_integrity_c *ic)
+{
+	return ic->mode->keeps_bitmap &&
+	       (!ic->params.journal_mac.key_len || !integrity_recalc_permitted(ic));
 }
 
 /* Set flag and position on the disk, then in memory. Nothing runs. */
@@ -495,7 +511,7 @@ static int msg_frozen(struct dm_integrity_c *ic)
 
 	integrity_pass_do(&ic->recalc, INTEGRITY_PASS_FREEZE);
 	/* Suspended, there is nothing to stop, and the superblock may be another table's by now. */
-	if (integrity_pass_is_suspended(ic->recalc.state))
+	if (!ic->recalc.live)
 		return 0;
 	err = stop_workers(ic);
 	integrity_event(ic);
@@ -510,11 +526,11 @@ static int msg_idle(struct dm_integrity_c *ic)
 		integrity_check_give_up(ic, "by request");
 	if (integrity_pass_running(r) || r->state == INTEGRITY_PASS_SUSPENDED_RUNNING)
 		return 0;
-	if ((integrity_recalc_pending(ic) || unsaved(ic)) && !ic->read_only &&
-	    !atomic_read(&ic->failed))
-		start_pass(ic);
-	else
+	if (!integrity_recalc_pending(ic) && !unsaved(ic))
 		integrity_pass_do(r, INTEGRITY_PASS_CANCEL);
+	else if (!ic->read_only && !atomic_read(&ic->failed))
+		start_pass(ic);
+	/* Else it stays what it is: "idle" would say that nothing is to be done. */
 	return 0;
 }
 
@@ -543,7 +559,7 @@ void integrity_recalc_reboot(struct dm_integrity_c *ic)
 {
 	mutex_lock(&ic->recalc.control);
 	/* A table that is not live saved all it had when it was suspended. */
-	if (!integrity_pass_is_suspended(ic->recalc.state)) {
+	if (ic->recalc.live) {
 		msg_frozen(ic);
 		if (ic->mode->reboot)
 			ic->mode->reboot(ic);

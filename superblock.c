@@ -204,7 +204,16 @@ int integrity_sb_reload(struct dm_integrity_c *ic, char *why, size_t why_size)
 	r = sb_validate(ic, now, why, why_size);
 	if (r)
 		goto out;
-	set_image(ic, now);
+	/*
+	 * A table that was live knows what is on the disk, for nobody else wrote meanwhile. What
+	 * it finds instead, flags perhaps that would have tags made of what the disk holds, it
+	 * does not believe.
+	 */
+	if (!ic->activated)
+		set_image(ic, now);
+	else if (memcmp(now, ic->sb.image, sizeof(*now)))
+		DMWARN("%s: the superblock is not what was written to it; going on with that",
+		       integrity_name(ic));
 	take_fields(ic);
 out:
 	mutex_unlock(&ic->sb.lock);

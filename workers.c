@@ -199,21 +199,52 @@ static int read_chunk(struct integrity_pass_worker *w, u64 sector, u64 sectors, 
 	return w->ic->mode->pass_read(w, sector, sectors);
 }
 
+static void lock_range(struct integrity_pass_worker *w, u64 start, u64 sectors)
+{
+	reinit_completion(&w->granted);
+	if (!integrity_range_lock(&w->ic->ranges, &w->range, start, sectors, w->action->shared))
+		wait_for_completion(&w->granted);
+	/* Whoever had it before us may have stored tags. */
+	w->flushed = false;
+}
+
 /*
  * Do the chunk in hand; its range is held. A read that fails is halved down to the smallest one
- * that fails alone, which is passed over. Return: false when it was given up half way.
+ * that fails alone, which is passed over. When it is given up half way, @sectors becomes what is
+ * done of it: a pass gets on even where each run of it meets too many bad places.
  */
-static bool do_chunk(struct integrity_pass_worker *w)
+static void do_chunk(struct integrity_pass_worker *w)
 {
 	struct dm_integrity_c *ic = w->ic;
 	u64 unit = integrity_pass_unit(ic);
 	u64 pos = w->start, end = w->start + w->sectors, len = w->sectors;
+	u64 done = pos, bad = 0;
+	bool failed = false;
 
 	w->action->begin(w);
-	while (pos < end) {
+	for (;;) {
 		unsigned int skip;
 		u64 least;
 		int r;
+
+		/* No position is stored that is not a multiple of this (section 6.1). */
+		if (pos >= end || !(pos & (INTEGRITY_SB_SECTORS - 1))) {
+			done = pos;
+			bad = w->bad;
+		}
+		if (pos >= end)
+			break;
+		if (failed) {
+			/*
+			 * A dying disk takes its time over each: do not let suspend wait for the
+			 * whole chunk, nor users' I/O.
+			 */
+			if (!integrity_pass_running(&ic->recalc))
+				break;
+			integrity_range_unlock(&ic->ranges, &w->range);
+			lock_range(w, pos, end - pos);
+			failed = false;
+		}
 
 		len = min(len, end - pos);
 		r = read_chunk(w, pos, len, &skip);
@@ -222,12 +253,13 @@ static bool do_chunk(struct integrity_pass_worker *w)
 			if (r) {
 				if (r != -EINTR)
 					integrity_pass_fail(ic, "computing a tag", r);
-				return false;
+				break;
 			}
 			pos += len;
 			len *= 2;
 			continue;
 		}
+		failed = true;
 		/* From the middle of a block of the device only to its end. */
 		least = unit - (pos & (unit - 1));
 		if (len > least) {
@@ -236,14 +268,9 @@ static bool do_chunk(struct integrity_pass_worker *w)
 			w->action->unreadable(w, pos, len, "data", r);
 			pos += len;
 		}
-		/*
-		 * A dying disk takes its time over each: do not let suspend wait for the whole
-		 * chunk.
-		 */
-		if (!integrity_pass_running(&ic->recalc))
-			return pos >= end;
 	}
-	return true;
+	w->sectors = done - w->start;
+	w->bad = bad;
 }
 
 u64 integrity_pass_tags_lost(const struct integrity_tag_cursor *cur, u64 sector, u64 end)
@@ -351,33 +378,53 @@ static bool take_chunk(struct integrity_pass_worker *w)
 	}
 }
 
-static void give_back_chunk(struct integrity_pass_worker *w, bool done)
+/* Of the @taken sectors of the chunk in hand, @sectors are done. */
+static void give_back_chunk(struct integrity_pass_worker *w, u64 taken)
 {
-	struct integrity_recalc *r = &w->ic->recalc;
+	struct dm_integrity_c *ic = w->ic;
+	struct integrity_recalc *r = &ic->recalc;
 
-	if (done)
+	if (w->sectors)
 		trace_dm_integrity_pass_chunk(w);
 	spin_lock(&r->lock);
 	list_del(&w->in_flight);
-	if (done)
-		count_work(r, w->sectors);
+	count_work(r, w->sectors);
+	w->given_up = w->sectors < taken;
+	if (w->given_up)
+		r->unfinished = min(r->unfinished, w->start + w->sectors);
 	else
-		r->unfinished = min(r->unfinished, w->start);
+		r->bad += w->bad;
 	find_low(r);
 	if (w->action->given_back)
-		w->action->given_back(w, done);
+		w->action->given_back(ic);
 	spin_unlock(&r->lock);
 }
 
 /* --- workers --- */
+
+/* Count what is bad in chunks that were given up, where it will not be met again. */
+static void count_given_up(struct integrity_recalc *r)
+{
+	unsigned int i;
+
+	for (i = 0; i < r->max_workers; i++) {
+		struct integrity_pass_worker *w = &r->worker[i];
+
+		if (w->given_up && w->start + w->sectors <= r->low)
+			r->bad += w->bad;
+		w->given_up = false;
+	}
+}
 
 /* recalc.lock is held. */
 static void count_out(struct dm_integrity_c *ic)
 {
 	struct integrity_recalc *r = &ic->recalc;
 
-	if (!--r->workers)
+	if (!--r->workers) {
+		count_given_up(r);
 		trace_dm_integrity_pass_end(ic, r->low, r->end);
+	}
 	r->kick++;
 	wake_up_all(&r->wait);
 }
@@ -442,15 +489,12 @@ static void worker_run(struct work_struct *work)
 		wait_event_timeout(r->wait, !integrity_pass_running(r), HZ / 10);
 
 	while (have && take_chunk(w)) {
-		bool done;
+		u64 taken = w->sectors;
 
-		reinit_completion(&w->granted);
-		if (!integrity_range_lock(&ic->ranges, &w->range, w->start, w->sectors,
-					  w->action->shared))
-			wait_for_completion(&w->granted);
-		done = do_chunk(w);
+		lock_range(w, w->start, taken);
+		do_chunk(w);
 		integrity_range_unlock(&ic->ranges, &w->range);
-		give_back_chunk(w, done);
+		give_back_chunk(w, taken);
 	}
 	if (have)
 		worker_free(w);

@@ -13,7 +13,9 @@ PYTHONPATH=$DMI_TOP/tests/vm exec /usr/bin/python3 - << 'END'
 from volume import *
 
 load("ours")
-data, meta, blank, tiny = counted(ramdisks(2, 4))
+DISKS = data, meta, blank, tiny, foreign = counted(ramdisks(2, 5))
+# Somebody's file system, perhaps: it has nothing in its first blocks.
+poke(foreign, 8192, random.Random(1).randbytes((2 << 20) - 8192))
 small = Device("small").create(64, f"linear {tiny} 0")
 SECRET = "c0ffee"
 H = "internal_hash:crc32c"
@@ -150,8 +152,8 @@ WRONG = [
      "too small|cannot open", (errno.ENOSPC, EINVAL, errno.EBUSY)),
 ]
 
-before = Contents(data, meta, blank, tiny)
-writes = [written(d) for d in (data, meta, blank, tiny)]
+before = Contents(*DISKS)
+writes = [written(d) for d in DISKS]
 known = 0
 for args, regex, number in WRONG:
     log.mark()
@@ -174,9 +176,33 @@ for length in (8, 16):
     if not done.returncode:
         fail("accepted as the second target of a table")
 log.expect("singleton|must appear alone|must begin at sector 0")
+log.mark()
+expect_refused(EINVAL, "table that ends within a block", v.open, length=9)
+log.expect("integrity: .*length of 9 sectors is not a multiple of a block's 2 ")
 
-expect_eq([written(d) for d in (data, meta, blank, tiny)], writes, "writes and sectors of refused tables")
-expect_eq(Contents(data, meta, blank, tiny), before, "disks after the refused tables")
+# Where there is no superblock a right table formats; of these nothing may get onto the disk.
+KEYED_HASH = f"internal_hash:hmac(sha256):{KEY}"
+for options, length, regex, number in (
+        ((H,), size_of(foreign) // SECTOR, "length of 4096 sectors is more than", EINVAL),
+        ((H, "block_size:4096"), 12, "length of 12 sectors is not a multiple of a block's 8", EINVAL),
+        ((H, "block_size:4096"), 8, "start: data would begin at sector \\d+, not a multiple of a block's 8", EINVAL),
+        ((KEYED_HASH, "recalculate"), 8, "recalculate: a keyed hash needs", errno.EOPNOTSUPP),
+        ((H, f"meta_device:{foreign}"), 8, f"meta_device: '{foreign}' is the data device itself", EINVAL)):
+    for mode in "DJB":
+        log.mark()
+        start = 3 if regex.startswith("start") else 0
+        expect_refused(number, f"blank superblock, mode {mode}, {options}", Device("wrong").create, length,
+                       f"integrity {foreign} {start} - {mode} {opts(*options)}")
+        log.expect(f"integrity: .*({regex})")
+        known += 1
+
+expect_eq([written(d) for d in DISKS], writes, "writes and sectors of refused tables")
+expect_eq(Contents(*DISKS), before, "disks after the refused tables")
+# The metadata may lie on the data device where it is out of the way.
+poke(foreign, 1024 * SECTOR, bytes(4096))
+with Device("v").create(1024, f"integrity {foreign} 1024 - D {opts(H, f'meta_device:{foreign}')}") as dev:
+    write_all(dev.path, 2, 512)
+    read_all(dev.path, 2, 512)
 
 # Without internal_hash nothing is verified, but it loads.
 for mode in "DJ":
@@ -201,13 +227,13 @@ log.expect("recalculated, which needs internal_hash")
 with m.open() as dev:
     write_all(dev.path, 1, 512)
 # What was counted above counts.
-for d, count in zip((data, meta, blank), writes):
+for d, count in zip((data, meta, blank, foreign), [writes[n] for n in (0, 1, 2, 4)]):
     if written(d)[1] <= count[1]:
         fail(f"no sector was written to {d} by the right tables")
 v.check()
 m.check()
 small.remove()
-for d in (data, meta, blank, tiny):
+for d in DISKS:
     Device(os.path.basename(d)).remove()
-say(f"{known + 2} wrong tables were refused with a sentence")
+say(f"{known + 3} wrong tables were refused with a sentence")
 END

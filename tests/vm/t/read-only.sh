@@ -69,6 +69,8 @@ def used(dev, v, what):
         expect_refused(errno.EROFS, f"{what}: {message}", dev.message, message)
     for message in ("idle", "frozen", "idle", "reset_mismatches"):
         dev.message(message)
+    # Something is pending, and cannot be done.
+    expect_eq(dev.field(3), "frozen", f"{what}: action after idle")
     fd = os.open(dev.path, os.O_RDONLY)
     os.fsync(fd)
     os.close(fd)

@@ -4,6 +4,8 @@
 # target makes it: each opens what the other wrote, a wrong key or a changed byte is
 # refused with EILSEQ; without fix_hmac there is none. A keyed hash allows recalculation
 # in the same cases as in-tree, and never to start a finished one again, which that does.
+# Whoever can change the superblock but has no key cannot have tags made for what the
+# disk holds, nor reads left unverified, by flags of a bitmap or of a recalculation.
 # kernels: 6.12
 # long-kernels: 6.1 debug
 # cpus: 1
@@ -188,5 +190,83 @@ set_field(ram, "flags", RECALC)
 for which in ("ours", "intree"):
     load(which)
     expect_refused(errno.EOPNOTSUPP, f"{which}: pending recalculation with a keyed hash", w.open)
+
+# --- flags that somebody without the key has set ---
+
+load("ours")
+w = Volume(ram, f"{KEYED_HASH} block_size:4096", mode="J")
+poke(ram, 0, blank)
+w.format()
+with w.open() as dev:
+    write_all(dev.path, 1, 4096)
+forged, at = w.place(64)
+poke(forged, at, bytes(4096))
+signed = w.place(64, "tag")
+tag = peek(*signed, 32)
+
+
+def no_use(volume, what, **how):
+    """It is refused, and the forged block gets no tag."""
+    log.mark()
+    expect_refused(errno.EOPNOTSUPP, what, volume.open, **how)
+    log.expect("keyed hash does not allow|a keyed hash needs a protected superblock")
+    expect_eq(peek(*signed, 32), tag, f"{what}: the forged block's tag")
+
+
+head = contents(ram)[:8192]
+old = head[:4096]
+set_field(ram, "flags", w.sb.flags | DIRTY)
+poke(ram, 4096, b"\xff" * 4096)
+for log2 in (w.sb.log2_bitmap, w.sb.log2_bitmap ^ 1):
+    set_field(ram, "log2_bitmap", log2)
+    for mode in "JD":
+        no_use(w, f"a bitmap out of nothing, mode {mode}, 2^{log2} blocks a bit", mode=mode)
+poke(ram, 0, head)
+with w.open() as dev:
+    expect_refused(errno.EILSEQ, "the forged block", read_at, dev.path, 64 * SECTOR, 4096)
+    # A table that is live remembers.
+    for flags, position in ((RECALC, 0), (DIRTY, 0), (RECALC | DIRTY, 8)):
+        log.mark()
+        dev.suspend()
+        before = w.sb
+        set_field(ram, "flags", before.flags | flags)
+        set_field(ram, "recalc_sector", position)
+        set_field(ram, "log2_bitmap", before.log2_bitmap ^ 1)
+        dev.resume()
+        log.expect("the superblock is not what was written to it")
+        expect_eq(dev.status().split()[2:4], ["-", "idle"], f"status with flags {flags} from the disk")
+        expect_refused(errno.EILSEQ, "the forged block after a resume", read_at, dev.path, 64 * SECTOR, 4096)
+        poke(ram, 0, old)
+# Read-only: refused when it is loaded, and when it comes after that.
+set_field(ram, "flags", w.sb.flags | RECALC)
+no_use(w, "a read-only table and a recalculation", readonly=True)
+poke(ram, 0, old)
+for flags in (RECALC, RECALC | DIRTY):
+    with Device("v").create() as dev:
+        dev.load(w.sb.provided, w.table(), True)
+        set_field(ram, "flags", w.sb.flags | flags)
+        log.mark()
+        expect_refused(errno.EOPNOTSUPP, "a resume of a read-only table", dev.resume)
+        log.expect("cannot resume: a keyed hash does not allow")
+        poke(ram, 0, old)
+
+# A superblock with a MAC that denies it has one: mode B recovers for nobody, then.
+w = Volume(ram, f"{KEYED_HASH} {KEYED_MAC} fix_hmac block_size:4096")
+poke(ram, 0, blank)
+w.format()
+with w.open() as dev:
+    write_all(dev.path, 1, 4096)
+signed = w.place(64, "tag")
+tag = peek(*signed, 32)
+poke(*w.place(64), bytes(4096))
+old = w.sb
+for flags in (DIRTY, DIRTY | RECALC):
+    set_field(ram, "flags", old.flags & ~HMAC | flags)
+    set_field(ram, "log2_bitmap", old.log2_bitmap ^ 1)
+    for mode in "BJD":
+        no_use(w, f"a MAC taken away, flags {flags}, mode {mode}", mode=mode)
+poke(ram, 0, old.raw)
+with w.open(mode="B") as dev:
+    expect_refused(errno.EILSEQ, "the forged block", read_at, dev.path, 64 * SECTOR, 4096)
 say(f"8 volumes with a MAC; recalculation {allowed} times allowed, {refused} times refused, as in-tree")
 END
