@@ -14,6 +14,7 @@ import fcntl
 from volume import *
 
 load("ours")
+run("modprobe", "dm-delay")
 run("modprobe", "null_blk", "nr_devices=1", "gb=1", "memory_backed=1", "discard=1", "bs=512", "queue_mode=2")
 disk = Device("disk").create(12 << 11, "linear /dev/nullb0 0").path
 meta, image, image_meta = ramdisks(12, 3)
@@ -85,7 +86,9 @@ def flushed(fd, n):
     os.fsync(fd)
 
 
-v = fresh()
+v = fresh(f"journal_sectors:{16 * ONE}")
+# So that a round of write-back takes longer than a flush, which only the journal has to wait for.
+v.data = Device("slow").create(12 << 11, f"delay {disk} 0 0 {disk} 0 30").path
 with v.open("allow_discards") as dev:
     with Others(dev.path, 3, flushed) as others:
         wait_for("flushes", lambda: min(others.done) > 3)
@@ -100,6 +103,7 @@ with v.open("allow_discards") as dev:
     if longest > (24 if DEBUG else 8):
         fail(f"a discard waited {longest:.1f} s")
 v.check("--allow-discards")
+Device("slow").remove()
 
 # --- a replay that fails half way, and the next table ---
 
