@@ -65,7 +65,10 @@ struct device {
  */
 int device_get(const char *name, struct device *d);
 
-/* Look at a device again, by its name in @d. Returns as device_get(); @d is as it was on error. */
+/*
+ * Look at a device again, also when it was renamed meanwhile. Returns as device_get(); @d is as it
+ * was on error.
+ */
 int device_refresh(struct device *d);
 
 /*

@@ -100,6 +100,12 @@ static int address_task(struct dm_task *task, const struct address *a)
 	return good ? 0 : -ENODEVICE;
 }
 
+/* Of a device that was looked at: its number stays when its name changes. */
+static struct address address_of(const struct device *d)
+{
+	return (struct address) { .major = d->major, .minor = d->minor };
+}
+
 static void copy(char *to, size_t size, const char *from)
 {
 	snprintf(to, size, "%s", from ? from : "");
@@ -150,6 +156,7 @@ static int read_status(const struct address *a, struct device *d)
 static int read_table(struct device *d)
 {
 	struct dm_task *task = new_task(DM_DEVICE_TABLE);
+	const struct address a = address_of(d);
 	uint64_t length;
 	char *params;
 	int r;
@@ -157,7 +164,9 @@ static int read_table(struct device *d)
 	if (!task)
 		return -ENOMEM;
 	dm_task_secure_data(task);
-	r = dm_task_set_name(task, d->name) ? run_task(task) : -ENODEVICE;
+	r = address_task(task, &a);
+	if (!r)
+		r = run_task(task);
 	if (!r)
 		r = target_of(task, &length, &params);
 	if (!r) {
@@ -214,13 +223,23 @@ int device_get(const char *name, struct device *d)
 	return r ? r : read_device(&a, d);
 }
 
+/* A number may have gone to another device meanwhile. Without a UUID, a name may change, too. */
+static bool is_same(const struct device *d, const struct device *new)
+{
+	if (*d->uuid)
+		return !strcmp(d->uuid, new->uuid);
+	return !strcmp(d->name, new->name) || !strcmp(d->table.device, new->table.device);
+}
+
 int device_refresh(struct device *d)
 {
-	struct device new = *d;
-	struct address a = { .name = new.name };
+	const struct address a = address_of(d);
+	struct device new;
 	int r;
 
 	r = read_device(&a, &new);
+	if (!r && !is_same(d, &new))
+		r = -ENODEVICE;
 	if (!r)
 		*d = new;
 	return r;
@@ -327,6 +346,7 @@ int device_message(const struct device *d, const char *text, char **reply, char 
 		   size_t size)
 {
 	struct dm_task *task = new_task(DM_DEVICE_TARGET_MSG);
+	const struct address a = address_of(d);
 	const char *answer;
 	int r, log;
 
@@ -336,7 +356,7 @@ int device_message(const struct device *d, const char *text, char **reply, char 
 	if (!task)
 		return -ENOMEM;
 	log = open_log();
-	if (!dm_task_set_name(task, d->name) || !dm_task_set_sector(task, 0) ||
+	if (address_task(task, &a) || !dm_task_set_sector(task, 0) ||
 	    !dm_task_set_message(task, text))
 		r = -ENOMEM;
 	else

@@ -3,9 +3,10 @@
  * A libdevmapper without a kernel, so that integrityctl as a whole runs under sanitizers and meets
  * what no kernel here says. Only what integrityctl uses of the library.
  *
- * Devices are files in the folder $FAKE_DM:
+ * Devices are files in the folder $FAKE_DM, which is locked (flock) while a task runs:
  *
  *	NAME.info		MINOR SUSPENDED READ_ONLY TARGET
+ *	NAME.uuid		may be missing
  *	NAME.table		the table line
  *	NAME.status		status lines; each look takes the next, the last one stays
  *	NAME.after.WORD		status lines that take their place after the message WORD
@@ -16,11 +17,13 @@
  */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <libdevmapper.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -29,6 +32,7 @@
 struct dm_task {
 	int type;
 	char name[256];
+	char *uuid;
 	int minor;
 	int error;
 	char *message;
@@ -108,6 +112,7 @@ struct dm_task *dm_task_create(int type)
 
 void dm_task_destroy(struct dm_task *t)
 {
+	free(t->uuid);
 	free(t->message);
 	free(t->reply);
 	free(t->params);
@@ -256,7 +261,7 @@ static int run_message(struct dm_task *t)
 	return 1;
 }
 
-int dm_task_run(struct dm_task *t)
+static int run(struct dm_task *t)
 {
 	char *denied = read_file("denied", "");
 
@@ -279,6 +284,7 @@ int dm_task_run(struct dm_task *t)
 		return fail(t, ENXIO);
 	if (!read_info(t->name, &t->info, t->target))
 		return fail(t, ENXIO);
+	t->uuid = read_file(t->name, ".uuid");
 	switch (t->type) {
 	case DM_DEVICE_STATUS:
 		t->params = take_line(t->name);
@@ -290,6 +296,17 @@ int dm_task_run(struct dm_task *t)
 		return run_message(t);
 	}
 	abort();
+}
+
+int dm_task_run(struct dm_task *t)
+{
+	int folder = open(getenv("FAKE_DM"), O_RDONLY | O_CLOEXEC), good;
+
+	if (folder < 0 || flock(folder, LOCK_EX))
+		abort();
+	good = run(t);
+	close(folder);
+	return good;
 }
 
 /* --- what it found --- */
@@ -312,8 +329,7 @@ const char *dm_task_get_name(const struct dm_task *t)
 
 const char *dm_task_get_uuid(const struct dm_task *t)
 {
-	(void)t;
-	return "";
+	return t->uuid ? t->uuid : "";
 }
 
 struct dm_names *dm_task_get_names(struct dm_task *t)
