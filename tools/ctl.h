@@ -54,6 +54,8 @@ struct device {
 #define ENODEVICE	ENXIO
 /* There is one, but its target is another one, or it has none. */
 #define ENOTINTEGRITY	EMEDIUMTYPE
+/* The kernel's device-mapper cannot be asked. */
+#define ENOMAPPER	ENOPKG
 
 /**
  * device_get - look at one device

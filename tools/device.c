@@ -44,6 +44,12 @@ static struct dm_task *new_task(int type)
 	return task;
 }
 
+/* Why there is no new_task(): the library asks for device-mapper's version first. */
+static int no_task(void)
+{
+	return geteuid() ? -EPERM : -ENOMAPPER;
+}
+
 static int run_task(struct dm_task *task)
 {
 	int error;
@@ -131,7 +137,7 @@ static int read_status(const struct address *a, struct device *d)
 	int r;
 
 	if (!task)
-		return -ENOMEM;
+		return no_task();
 	r = address_task(task, a);
 	if (!r)
 		r = run_task(task);
@@ -162,7 +168,7 @@ static int read_table(struct device *d)
 	int r;
 
 	if (!task)
-		return -ENOMEM;
+		return no_task();
 	dm_task_secure_data(task);
 	r = address_task(task, &a);
 	if (!r)
@@ -293,7 +299,7 @@ int device_list(struct device **list, size_t *count)
 	*list = NULL;
 	*count = 0;
 	if (!task)
-		return -ENOMEM;
+		return no_task();
 	r = run_task(task);
 	if (!r)
 		r = add_named(task, list, count);
@@ -354,7 +360,7 @@ int device_message(const struct device *d, const char *text, char **reply, char 
 	if (reply)
 		*reply = NULL;
 	if (!task)
-		return -ENOMEM;
+		return no_task();
 	log = open_log();
 	if (address_task(task, &a) || !dm_task_set_sector(task, 0) ||
 	    !dm_task_set_message(task, text))
@@ -386,6 +392,8 @@ const char *device_error(int error)
 		return "the device has no integrity target";
 	case -EBADMSG:
 		return "its status or table makes no sense";
+	case -ENOMAPPER:
+		return "there is no device-mapper in this kernel, or no /dev/mapper/control";
 	case -EPERM:
 	case -EACCES:
 		return "device-mapper needs root's rights";
