@@ -106,17 +106,29 @@ enum state device_state(const struct device *d);
 /* The word for it. */
 const char *device_state_word(const struct device *d);
 
+/* Has it a pass that goes on, now or with the device. */
+bool device_is_working(const struct device *d);
+
 /*
  * Is the pass that runs, is paused or failed a check. A paused one is a check when its numbers are
  * not those of the recalculation. One that has come to its end may leave a recalculation paused.
  */
 bool device_is_check(const struct device *d);
 
+/* Have some blocks no tag yet. */
+bool device_is_pending(const struct device *d);
+
+/* Nothing is paused, but the next recalculation would be: a pass has ended before it could be. */
+bool device_frozen_for_nothing(const struct device *d);
+
 /* The pass in sectors, false when there is none. */
 bool device_pass(const struct device *d, uint64_t *done, uint64_t *total);
 
 /* Percent with one decimal, rounded down: 100 means all. */
 double percent(uint64_t done, uint64_t total);
+
+/* @text without control characters, which no terminal or log gets of a name; returns @buf. */
+const char *printable(const char *text, char *buf, size_t size);
 
 /* A size of so many sectors, for people. */
 const char *size_text(uint64_t sectors, char *buf, size_t size);
@@ -134,6 +146,12 @@ struct watch_options {
 	double interval;	/* seconds between two lines or pictures; 0 for the default */
 	bool pause_on_signal;	/* a check is paused when we are told to end */
 };
+
+/*
+ * From now on signals that tell us to end do so in watch() only, also those that come before. It
+ * calls this itself.
+ */
+void catch_signals(void);
 
 /* Follow the devices to the end of their passes. Returns the exit status. */
 int watch(struct device *list, size_t count, const struct watch_options *opt);

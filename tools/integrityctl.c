@@ -122,6 +122,13 @@ static int get_device(struct run *run)
 	return r ? complain_device(run, run->names[0], r) : EXIT_OK;
 }
 
+static int look_again(struct run *run)
+{
+	int r = device_refresh(&run->d);
+
+	return r ? complain_device(run, run->d.name, r) : EXIT_OK;
+}
+
 /* The target of the Linux tree takes no messages: says so, and what can be done instead. */
 static int need_control(const struct run *run, const char *instead)
 {
@@ -167,15 +174,15 @@ static int finish(struct run *run)
 		.pause_on_signal = run->given & OPT_PAUSE,
 	};
 	struct json j;
-	int r;
+	int status;
 
 	if (run->given & OPT_WAIT)
 		return watch(&run->d, 1, &opt);
 	if (!(run->given & OPT_JSON))
 		return EXIT_OK;
-	r = device_refresh(&run->d);
-	if (r)
-		return complain_device(run, run->d.name, r);
+	status = look_again(run);
+	if (status)
+		return status;
 	begin_json(run, &j);
 	json_device(&j, "device", &run->d);
 	end_json(&j);
@@ -184,8 +191,12 @@ static int finish(struct run *run)
 
 static int send_and_finish(struct run *run, const char *text)
 {
-	int status = send(run, text, NULL);
+	int status;
 
+	/* What is begun here is not left alone when we are told to end before it is watched. */
+	if (run->given & OPT_WAIT)
+		catch_signals();
+	status = send(run, text, NULL);
 	return status ? status : finish(run);
 }
 
@@ -237,12 +248,9 @@ static int working_devices(struct device **list, size_t *count)
 	r = device_list(list, count);
 	if (r)
 		return r;
-	for (i = 0; i < *count; i++) {
-		enum state state = device_state(&(*list)[i]);
-
-		if (state == STATE_RECALCULATE || state == STATE_CHECK || state == STATE_SUSPENDED)
+	for (i = 0; i < *count; i++)
+		if (device_is_working(&(*list)[i]))
 			(*list)[n++] = (*list)[i];
-	}
 	*count = n;
 	return 0;
 }
@@ -360,17 +368,26 @@ static int run_restart(struct run *run)
 static int run_pause(struct run *run)
 {
 	int status = get_device(run);
+	bool working;
 
 	if (!status)
 		status = need_control(run, "'dmsetup suspend' stops it, and all I/O with it");
 	if (status)
 		return status;
-	/* A device frozen with nothing to do would keep the next pass from starting. */
 	if (device_state(&run->d) == STATE_IDLE) {
 		remark(run, "nothing is going on that could be paused");
 		return finish(run);
 	}
-	return send_and_finish(run, "frozen");
+	working = device_is_working(&run->d);
+	status = send(run, "frozen", NULL);
+	if (!status && working)
+		status = look_again(run);
+	/* It would keep the next pass from starting. */
+	if (!status && working && device_frozen_for_nothing(&run->d)) {
+		remark(run, "the pass has come to its end");
+		status = send(run, "idle", NULL);
+	}
+	return status ? status : finish(run);
 }
 
 static int run_resume(struct run *run)

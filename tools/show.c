@@ -7,8 +7,7 @@
 
 #include "ctl.h"
 
-/* Names may hold any byte: no terminal gets a control character of one. */
-static const char *printable(const char *name, char *buf, size_t size)
+const char *printable(const char *name, char *buf, size_t size)
 {
 	size_t i;
 
@@ -30,7 +29,7 @@ enum state device_state(const struct device *d)
 	if (s->have_action)
 		return s->state;
 	/* The in-tree target works whenever something is left, it is active and may write. */
-	if (!s->have_mark || s->mark >= s->provided)
+	if (!device_is_pending(d))
 		return STATE_IDLE;
 	if (d->suspended)
 		return STATE_SUSPENDED;
@@ -67,6 +66,13 @@ bool device_pass(const struct device *d, uint64_t *done, uint64_t *total)
 	return *total;
 }
 
+bool device_is_working(const struct device *d)
+{
+	enum state state = device_state(d);
+
+	return state == STATE_RECALCULATE || state == STATE_CHECK || state == STATE_SUSPENDED;
+}
+
 bool device_is_check(const struct device *d)
 {
 	const struct status *s = &d->status;
@@ -78,6 +84,16 @@ bool device_is_check(const struct device *d)
 	    done >= total)
 		return false;
 	return !s->have_mark || done != s->mark || total != s->provided;
+}
+
+bool device_is_pending(const struct device *d)
+{
+	return d->status.have_mark && d->status.mark < d->status.provided;
+}
+
+bool device_frozen_for_nothing(const struct device *d)
+{
+	return device_state(d) == STATE_FROZEN && !device_is_check(d) && !device_is_pending(d);
 }
 
 double percent(uint64_t done, uint64_t total)
@@ -191,7 +207,7 @@ static const char *recalculation_word(const struct device *d)
 {
 	if (!d->status.have_mark)
 		return "none";
-	return d->status.mark < d->status.provided ? "pending" : "complete";
+	return device_is_pending(d) ? "pending" : "complete";
 }
 
 static void show_pass(const struct device *d)

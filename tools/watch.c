@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -24,7 +25,7 @@ struct watched {
 	struct device d;
 	bool over;
 	int status;		/* exit status, when it is over */
-	const char *how;	/* the same in words */
+	char how[256];		/* the same in words */
 	bool recalculated;	/* a recalculation was seen at work */
 	bool checked;		/* likewise, and the last that was seen was a check */
 	double since;		/* start of the measurement of a rate that is not told */
@@ -38,6 +39,15 @@ static volatile sig_atomic_t caught;
 static void on_signal(int number)
 {
 	caught = number;
+}
+
+void catch_signals(void)
+{
+	struct sigaction action = { .sa_handler = on_signal };
+
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+	sigaction(SIGHUP, &action, NULL);
 }
 
 static double now(void)
@@ -59,11 +69,15 @@ static void nap(double seconds)
 
 /* --- what became of it --- */
 
-static void end(struct watched *w, int status, const char *how)
+static __printf(3, 4) void end(struct watched *w, int status, const char *fmt, ...)
 {
+	va_list args;
+
 	w->over = true;
 	w->status = status;
-	w->how = how;
+	va_start(args, fmt);
+	vsnprintf(w->how, sizeof(w->how), fmt, args);
+	va_end(args);
 }
 
 /* A check that has come to its end leaves a recalculation paused that was so before. */
@@ -85,7 +99,7 @@ static void end_idle(struct watched *w)
 	else if (s->have_bad && s->bad)
 		end(w, EXIT_BAD_BLOCKS, "has ended");
 	else
-		end(w, EXIT_OK, pass ? "has ended" : "nothing to do");
+		end(w, EXIT_OK, "%s", pass ? "has ended" : "nothing to do");
 }
 
 /* Is it over, and how. */
@@ -148,22 +162,66 @@ static void look(struct watched *w)
 	if (r == -ENODEVICE || r == -ENOTINTEGRITY) {
 		end(w, EXIT_NO_DEVICE, "the device is gone");
 	} else if (r) {
-		end(w, EXIT_ERROR, device_error(r));
+		end(w, EXIT_ERROR, "%s", device_error(r));
 	} else {
 		judge(w);
 		measure_rate(w);
 	}
 }
 
-/* Of several, the worst. */
-static int worse(int a, int b)
+static size_t rank(int status)
 {
-	static const int rank[] = {
+	static const size_t ranks[] = {
 		[EXIT_OK] = 0, [EXIT_STOPPED] = 1, [EXIT_BAD_BLOCKS] = 2, [EXIT_NO_DEVICE] = 3,
 		[EXIT_ERROR] = 4, [EXIT_FAILED] = 5,
 	};
 
-	return rank[a] > rank[b] ? a : b;
+	/* That of a signal: not all was seen. */
+	return (size_t)status < ARRAY_SIZE(ranks) ? ranks[status] : ARRAY_SIZE(ranks);
+}
+
+/* Of several, the worst. */
+static int worse(int a, int b)
+{
+	return rank(a) > rank(b) ? a : b;
+}
+
+/* --- told to end --- */
+
+static bool tell(struct watched *w, const char *text)
+{
+	char reason[256];
+	int r = device_message(&w->d, text, NULL, reason, sizeof(reason));
+
+	if (!r)
+		return true;
+	end(w, EXIT_ERROR, "cannot pause the check: the kernel refused '%s': %s%s%s", text,
+	    device_error(r), *reason ? ": " : "", reason);
+	fprintf(stderr, "integrityctl: %s: %s\n", w->d.name, w->how);
+	return false;
+}
+
+/* Leaves the check paused. It may come to its end meanwhile, then it is as if it had not been. */
+static void pause_check(struct watched *w)
+{
+	if (!tell(w, "frozen"))
+		return;
+	look(w);
+	if (device_frozen_for_nothing(&w->d) && tell(w, "idle"))
+		look(w);
+}
+
+/* Those that are not over: checks are paused where that was asked for, but no other pass. */
+static void stop(struct watched *w, size_t count, const struct watch_options *opt)
+{
+	size_t i;
+
+	for (i = 0; i < count; i++) {
+		if (!w[i].over && opt->pause_on_signal && device_is_check(&w[i].d))
+			pause_check(&w[i]);
+		if (!w[i].over)
+			end(&w[i], 128 + caught, "goes on, a signal ended the watching");
+	}
 }
 
 /* --- pictures --- */
@@ -199,18 +257,6 @@ static void bad_text(const struct watched *w, char *buf, size_t size)
 		snprintf(buf, size, "%" PRIu64 " bad", s->bad);
 }
 
-/* What of the name goes to a terminal or log. */
-static const char *plain_name(const struct watched *w, char *buf, size_t size)
-{
-	char *c;
-
-	snprintf(buf, size, "%s", w->d.name);
-	for (c = buf; *c; c++)
-		if ((unsigned char)*c < ' ' || *c == 0x7f)
-			*c = '?';
-	return buf;
-}
-
 /* One line, for a log: everything in words. */
 static void print_line(const struct watched *w)
 {
@@ -219,7 +265,7 @@ static void print_line(const struct watched *w)
 
 	rate_text(w, rate, sizeof(rate));
 	bad_text(w, bad, sizeof(bad));
-	printf("%s: %s", plain_name(w, name, sizeof(name)), device_state_word(&w->d));
+	printf("%s: %s", printable(w->d.name, name, sizeof(name)), device_state_word(&w->d));
 	if (device_pass(&w->d, &done, &total))
 		printf("  %.1f%%  %" PRIu64 "/%" PRIu64 " sectors", percent(done, total), done,
 		       total);
@@ -241,13 +287,13 @@ static void bar(char *buf, int width, double part)
 /* One line of a terminal @columns wide: cut, never wrapped. */
 static void print_picture(const struct watched *w, int columns, int name_width)
 {
-	char text[400], line[800], bar_text[BAR_MAX + 1], name[256], rate[80], bad[80];
+	char text[440], line[800], bar_text[BAR_MAX + 1], name[256], rate[80], bad[80];
 	uint64_t done, total;
 	int width;
 
 	rate_text(w, rate, sizeof(rate));
 	bad_text(w, bad, sizeof(bad));
-	plain_name(w, name, sizeof(name));
+	printable(w->d.name, name, sizeof(name));
 	if (!device_pass(&w->d, &done, &total)) {
 		snprintf(line, sizeof(line), "%-*s  %-11s  %s", name_width, name,
 			 device_state_word(&w->d), w->over ? w->how : "");
@@ -340,40 +386,18 @@ static void print_lines(struct watched *w, size_t count, const struct watch_opti
 
 /* --- the loop --- */
 
-static void catch_signals(void)
+/* Looks at those that are not over. Returns whether one goes on. */
+static bool look_at_all(struct watched *w, size_t count)
 {
-	struct sigaction action = { .sa_handler = on_signal };
-
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
-	sigaction(SIGHUP, &action, NULL);
-}
-
-/* A signal came: leaves the checks paused, when that was asked for. */
-static int stopped_by_signal(struct watched *w, size_t count, const struct watch_options *opt)
-{
-	int status = 128 + caught;
-	char reason[256];
+	bool going = false;
 	size_t i;
-	int r;
 
-	if (!opt->pause_on_signal)
-		return status;
 	for (i = 0; i < count; i++) {
-		/* Not what somebody else began meanwhile. */
-		if (w[i].over || device_refresh(&w[i].d) || !device_is_check(&w[i].d))
-			continue;
-		r = device_message(&w[i].d, "frozen", NULL, reason, sizeof(reason));
-		if (r) {
-			fprintf(stderr, "integrityctl: %s: cannot pause the check: %s%s%s\n",
-				w[i].d.name, device_error(r), *reason ? ": " : "", reason);
-			return EXIT_ERROR;
-		}
-		status = EXIT_STOPPED;
-		look(&w[i]);
-		w[i].printed = false;
+		if (!w[i].over)
+			look(&w[i]);
+		going |= !w[i].over;
 	}
-	return status;
+	return going;
 }
 
 int watch(struct device *list, size_t count, const struct watch_options *opt)
@@ -393,30 +417,20 @@ int watch(struct device *list, size_t count, const struct watch_options *opt)
 	for (i = 0; i < count; i++)
 		w[i].d = list[i];
 	catch_signals();
-	for (;;) {
-		going = false;
-		for (i = 0; i < count; i++) {
-			if (!w[i].over)
-				look(&w[i]);
-			going |= !w[i].over;
+	do {
+		going = look_at_all(w, count);
+		if (going && caught) {
+			stop(w, count, opt);
+			going = false;
 		}
 		if (picture)
 			draw(w, count, again);
 		else
 			print_lines(w, count, opt, interval);
 		again = true;
-		if (!going)
-			break;
-		if (!caught)
+		if (going)
 			nap(poll);
-		if (caught) {
-			status = stopped_by_signal(w, count, opt);
-			if (status == EXIT_STOPPED && !picture)
-				print_lines(w, count, opt, interval);
-			free(w);
-			return status;
-		}
-	}
+	} while (going);
 	for (i = 0; i < count; i++)
 		status = worse(status, w[i].status);
 	free(w);

@@ -12,6 +12,7 @@
  *	NAME.after.WORD		status lines that take their place after the message WORD
  *	NAME.reply.WORD		what the message WORD answers
  *	NAME.refuse.WORD	the number of the error that the message WORD meets
+ *	NAME.delay.WORD		seconds that the message WORD takes, whatever signals come
  *	NAME.messages		written: the messages that came, a line each
  *	denied			if it exists, /dev/mapper/control cannot be opened, by the user whose
  *				number is in it
@@ -255,27 +256,34 @@ static char *take_line(const char *name)
 	return text;
 }
 
+/* What is in the file of that KIND for the message, or NULL. */
+static char *read_answer(const struct dm_task *t, const char *kind)
+{
+	char suffix[100];
+
+	snprintf(suffix, sizeof(suffix), ".%s.%.*s", kind, (int)strcspn(t->message, " "), t->message);
+	return read_file(t->name, suffix);
+}
+
 static int run_message(struct dm_task *t)
 {
-	char suffix[100], *text;
-	int error;
+	char *text;
+	int left, error;
 
 	write_file(t->name, ".messages", "a", t->message);
 	write_file(t->name, ".messages", "a", "\n");
-	snprintf(suffix, sizeof(suffix), ".refuse.%s", t->message);
-	suffix[strcspn(suffix, " ")] = '\0';
-	text = read_file(t->name, suffix);
+	text = read_answer(t, "delay");
+	for (left = text ? atoi(text) : 0; left;)
+		left = sleep(left);
+	free(text);
+	text = read_answer(t, "refuse");
 	if (text) {
 		error = atoi(text);
 		free(text);
 		return fail(t, error);
 	}
-	snprintf(suffix, sizeof(suffix), ".reply.%s", t->message);
-	suffix[strcspn(suffix, " ")] = '\0';
-	t->reply = read_file(t->name, suffix);
-	snprintf(suffix, sizeof(suffix), ".after.%s", t->message);
-	suffix[strcspn(suffix, " ")] = '\0';
-	text = read_file(t->name, suffix);
+	t->reply = read_answer(t, "reply");
+	text = read_answer(t, "after");
 	if (text)
 		write_file(t->name, ".status", "w", text);
 	free(text);
