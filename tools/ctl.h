@@ -100,6 +100,9 @@ const char *device_error(int error);
 /* Does the target tell and take more than that of the Linux tree. */
 bool device_has_control(const struct device *d);
 
+/* Does it write nothing. It may be that a device below does not let it, either. */
+bool device_is_read_only(const struct device *d);
+
 /* What the device does: as told, or as far as the three fields of the in-tree target show it. */
 enum state device_state(const struct device *d);
 

@@ -142,6 +142,15 @@ static int need_control(const struct run *run, const char *instead)
 			instead ? instead : "");
 }
 
+/* A device that has failed takes some messages, but nothing comes of them. */
+static int need_alive(const struct run *run)
+{
+	if (device_state(&run->d) != STATE_DEAD)
+		return EXIT_OK;
+	return complain(run, EXIT_FAILED, NULL, "%s: the device has failed, the kernel's log says why",
+			run->d.name);
+}
+
 /* Sends a message, or says why the kernel refused it. */
 static int send(const struct run *run, const char *text, char **reply)
 {
@@ -149,6 +158,9 @@ static int send(const struct run *run, const char *text, char **reply)
 	bool unknown;
 	int r;
 
+	/* What is begun here is not left alone when we are told to end before it is watched. */
+	if (run->given & OPT_WAIT)
+		catch_signals();
 	r = device_message(&run->d, text, reply, reason, sizeof(reason));
 	if (!r)
 		return EXIT_OK;
@@ -191,12 +203,8 @@ static int finish(struct run *run)
 
 static int send_and_finish(struct run *run, const char *text)
 {
-	int status;
+	int status = send(run, text, NULL);
 
-	/* What is begun here is not left alone when we are told to end before it is watched. */
-	if (run->given & OPT_WAIT)
-		catch_signals();
-	status = send(run, text, NULL);
 	return status ? status : finish(run);
 }
 
@@ -372,6 +380,8 @@ static int run_pause(struct run *run)
 
 	if (!status)
 		status = need_control(run, "'dmsetup suspend' stops it, and all I/O with it");
+	if (!status)
+		status = need_alive(run);
 	if (status)
 		return status;
 	if (device_state(&run->d) == STATE_IDLE) {
@@ -390,20 +400,45 @@ static int run_pause(struct run *run)
 	return status ? status : finish(run);
 }
 
+/* Where it may not write, the kernel takes 'idle' as well, and nothing goes on. */
+static int resume_recalculation(struct run *run)
+{
+	int status;
+
+	if (!device_is_read_only(&run->d)) {
+		status = send(run, "idle", NULL);
+		if (!status)
+			status = look_again(run);
+		if (status)
+			return status;
+		if (device_state(&run->d) != STATE_IDLE || !device_is_pending(&run->d))
+			return finish(run);
+	}
+	return complain(run, EXIT_ERROR, NULL,
+			"%s: the recalculation cannot go on: the device, or one below it, is read-only",
+			run->d.name);
+}
+
 static int run_resume(struct run *run)
 {
+	const struct device *d = &run->d;
 	int status = get_device(run);
 
 	if (!status)
 		status = need_control(run, NULL);
+	if (!status)
+		status = need_alive(run);
 	if (status)
 		return status;
-	switch (device_state(&run->d)) {
+	switch (device_state(d)) {
 	case STATE_FROZEN:
 		/* 'idle' would end a check. */
-		return send_and_finish(run, device_is_check(&run->d) ? "check" : "idle");
+		if (device_is_check(d))
+			return send_and_finish(run, "check");
+		return device_is_pending(d) ? resume_recalculation(run) :
+					      send_and_finish(run, "idle");
 	case STATE_FAILED:
-		return send_and_finish(run, device_is_check(&run->d) ? "check" : "recalculate");
+		return send_and_finish(run, device_is_check(d) ? "check" : "recalculate");
 	case STATE_IDLE:
 		remark(run, "nothing is paused");
 		return finish(run);
@@ -414,21 +449,27 @@ static int run_resume(struct run *run)
 
 static int run_cancel(struct run *run)
 {
-	const struct status *s = &run->d.status;
+	const struct device *d = &run->d;
 	int status = get_device(run);
 
 	if (!status)
 		status = need_control(run, NULL);
+	if (!status)
+		status = need_alive(run);
 	if (status)
 		return status;
-	if (device_state(&run->d) == STATE_IDLE) {
+	if (device_state(d) == STATE_IDLE) {
 		/* The flag of a complete recalculation stays: a volume that grows needs it. */
 		remark(run, "nothing is going on that could be cancelled");
 		return finish(run);
 	}
-	if (device_is_check(&run->d) || !s->have_mark || s->mark >= s->provided)
+	if (!device_is_pending(d))
 		return send_and_finish(run, "idle");
-	return send_and_finish(run, "cancel_recalculate");
+	if (!device_is_check(d))
+		return send_and_finish(run, "cancel_recalculate");
+	/* This lets the recalculation go on that was paused, or had failed, before the check. */
+	status = send(run, "idle", NULL);
+	return status ? status : send_and_finish(run, "frozen");
 }
 
 static int run_check(struct run *run)

@@ -17,6 +17,11 @@ const char *printable(const char *name, char *buf, size_t size)
 	return buf;
 }
 
+bool device_is_read_only(const struct device *d)
+{
+	return d->read_only || d->table.mode == 'R';
+}
+
 bool device_has_control(const struct device *d)
 {
 	return d->status.have_action;
@@ -33,7 +38,7 @@ enum state device_state(const struct device *d)
 		return STATE_IDLE;
 	if (d->suspended)
 		return STATE_SUSPENDED;
-	if (d->table.mode == 'R' || d->read_only)
+	if (device_is_read_only(d))
 		return STATE_FROZEN;
 	return STATE_RECALCULATE;
 }
