@@ -148,6 +148,8 @@ struct watch_options {
 	bool json;
 	double interval;	/* seconds between two lines or pictures; 0 for the default */
 	bool pause_on_signal;	/* a check is paused when we are told to end */
+	bool tell_last;		/* where no pass is seen at work, how the last one ended counts */
+	enum state begun;	/* the pass that the command let run, or STATE_IDLE for none */
 };
 
 /*

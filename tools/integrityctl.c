@@ -43,6 +43,7 @@ struct run {
 	char **names;		/* of devices */
 	int nr_names;
 	struct device d;	/* of commands for one device */
+	enum state begun;	/* the pass that the command lets run, or STATE_IDLE */
 };
 
 struct command {
@@ -184,6 +185,7 @@ static int finish(struct run *run)
 		.json = run->given & OPT_JSON,
 		.interval = run->interval,
 		.pause_on_signal = run->given & OPT_PAUSE,
+		.begun = run->begun,
 	};
 	struct json j;
 	int status;
@@ -206,6 +208,12 @@ static int send_and_finish(struct run *run, const char *text)
 	int status = send(run, text, NULL);
 
 	return status ? status : finish(run);
+}
+
+static int begin_and_finish(struct run *run, const char *text, enum state pass)
+{
+	run->begun = pass;
+	return send_and_finish(run, text);
 }
 
 /* --- looking --- */
@@ -282,7 +290,11 @@ static int named_devices(struct run *run, struct device **list)
 
 static int run_watch(struct run *run)
 {
-	struct watch_options opt = { .json = run->given & OPT_JSON, .interval = run->interval };
+	struct watch_options opt = {
+		.json = run->given & OPT_JSON,
+		.interval = run->interval,
+		.tell_last = true,
+	};
 	struct device *list;
 	size_t count = run->nr_names;
 	int r, status;
@@ -353,15 +365,19 @@ static int run_bad_blocks(struct run *run)
 
 static int run_recalculate(struct run *run)
 {
+	const struct device *d = &run->d;
 	int status = get_device(run);
 
 	if (!status)
 		status = need_control(run, "load its table again with the word 'recalculate'");
 	if (status)
 		return status;
-	if (device_state(&run->d) == STATE_IDLE && run->d.status.have_mark)
+	if (d->status.have_mark && !device_is_pending(d) &&
+	    (device_state(d) == STATE_IDLE || device_frozen_for_nothing(d))) {
 		remark(run, "the recalculation is complete; 'restart' does it again");
-	return send_and_finish(run, "recalculate");
+		return send_and_finish(run, "recalculate");
+	}
+	return begin_and_finish(run, "recalculate", STATE_RECALCULATE);
 }
 
 static int run_restart(struct run *run)
@@ -370,7 +386,7 @@ static int run_restart(struct run *run)
 
 	if (!status)
 		status = need_control(run, "load its table again with the word 'reset_recalculate'");
-	return status ? status : send_and_finish(run, "reset_recalculate");
+	return status ? status : begin_and_finish(run, "reset_recalculate", STATE_RECALCULATE);
 }
 
 static int run_pause(struct run *run)
@@ -411,8 +427,10 @@ static int resume_recalculation(struct run *run)
 			status = look_again(run);
 		if (status)
 			return status;
-		if (device_state(&run->d) != STATE_IDLE || !device_is_pending(&run->d))
+		if (device_state(&run->d) != STATE_IDLE || !device_is_pending(&run->d)) {
+			run->begun = STATE_RECALCULATE;
 			return finish(run);
+		}
 	}
 	return complain(run, EXIT_ERROR, NULL,
 			"%s: the recalculation cannot go on: the device, or one below it, is read-only",
@@ -434,11 +452,13 @@ static int run_resume(struct run *run)
 	case STATE_FROZEN:
 		/* 'idle' would end a check. */
 		if (device_is_check(d))
-			return send_and_finish(run, "check");
+			return begin_and_finish(run, "check", STATE_CHECK);
 		return device_is_pending(d) ? resume_recalculation(run) :
 					      send_and_finish(run, "idle");
 	case STATE_FAILED:
-		return send_and_finish(run, device_is_check(d) ? "check" : "recalculate");
+		if (device_is_check(d))
+			return begin_and_finish(run, "check", STATE_CHECK);
+		return begin_and_finish(run, "recalculate", STATE_RECALCULATE);
 	case STATE_IDLE:
 		remark(run, "nothing is paused");
 		return finish(run);
@@ -494,7 +514,7 @@ static int run_check(struct run *run)
 		snprintf(text, sizeof(text), "check %" PRIu64 " %" PRIu64, run->start,
 			 run->length);
 	}
-	return send_and_finish(run, text);
+	return begin_and_finish(run, text, STATE_CHECK);
 }
 
 static int run_speed(struct run *run)

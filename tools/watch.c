@@ -26,7 +26,8 @@ struct watched {
 	bool over;
 	int status;		/* exit status, when it is over */
 	char how[256];		/* the same in words */
-	bool recalculated;	/* a recalculation was seen at work */
+	bool tell_last;		/* with nothing at work, the last pass is what was asked for */
+	bool recalculated;	/* a recalculation was seen at work, or begun by this command */
 	bool checked;		/* likewise, and the last that was seen was a check */
 	double since;		/* start of the measurement of a rate that is not told */
 	uint64_t done_then;
@@ -91,15 +92,26 @@ static bool is_paused(const struct watched *w)
 static void end_idle(struct watched *w)
 {
 	const struct status *s = &w->d.status;
+	bool seen = w->recalculated || w->checked;
+	const char *which = seen ? "" : "nothing to do, the last pass ";
 	uint64_t done, total;
 	bool pass = device_pass(&w->d, &done, &total);
 
-	if ((pass && done < total) || (w->recalculated && !w->checked && !s->have_mark))
-		end(w, EXIT_STOPPED, "was ended before its end");
-	else if (s->have_bad && s->bad)
-		end(w, EXIT_BAD_BLOCKS, "has ended");
+	if (!seen && !(pass && w->tell_last))
+		end(w, EXIT_OK, "nothing to do");
+	else if ((pass && done < total) || (w->recalculated && !w->checked && !s->have_mark))
+		end(w, EXIT_STOPPED, "%swas ended before its end", which);
 	else
-		end(w, EXIT_OK, "%s", pass ? "has ended" : "nothing to do");
+		end(w, s->have_bad && s->bad ? EXIT_BAD_BLOCKS : EXIT_OK, "%shas ended", which);
+}
+
+/* A pass is at work, or was begun by this command. */
+static void see(struct watched *w, bool check)
+{
+	if (check)
+		w->checked = true;
+	else
+		w->recalculated = true;
 }
 
 /* Is it over, and how. */
@@ -110,12 +122,11 @@ static void judge(struct watched *w)
 		/* Of a check that went before nothing more is told. */
 		if (w->checked)
 			end(w, EXIT_STOPPED, "another pass runs now");
-		w->recalculated = true;
+		see(w, false);
 		break;
 	case STATE_CHECK:
-		w->checked = true;
-		break;
 	case STATE_SUSPENDED:
+		see(w, device_is_check(&w->d));
 		break;
 	case STATE_FROZEN:
 		if (is_paused(w))
@@ -400,6 +411,18 @@ static bool look_at_all(struct watched *w, size_t count)
 	return going;
 }
 
+/* What was at work when the device was found may be over before the first look. */
+static struct watched begin(const struct device *d, const struct watch_options *opt)
+{
+	struct watched w = { .d = *d, .tell_last = opt->tell_last };
+
+	if (opt->begun)
+		see(&w, opt->begun == STATE_CHECK);
+	else if (device_is_working(d))
+		see(&w, device_is_check(d));
+	return w;
+}
+
 int watch(struct device *list, size_t count, const struct watch_options *opt)
 {
 	struct watched *w = calloc(count ? count : 1, sizeof(*w));
@@ -415,7 +438,7 @@ int watch(struct device *list, size_t count, const struct watch_options *opt)
 		return EXIT_ERROR;
 	}
 	for (i = 0; i < count; i++)
-		w[i].d = list[i];
+		w[i] = begin(&list[i], opt);
 	catch_signals();
 	do {
 		going = look_at_all(w, count);
