@@ -494,7 +494,6 @@ static int run_cancel(struct run *run)
 
 static int run_check(struct run *run)
 {
-	uint64_t provided;
 	char text[64] = "check";
 	int status;
 
@@ -504,13 +503,13 @@ static int run_check(struct run *run)
 	if (status)
 		return status;
 	if (run->given & (OPT_START | OPT_LENGTH)) {
-		provided = run->d.status.provided;
-		if (run->start >= provided)
+		/* Its table may map less than the volume provides. */
+		if (run->start >= run->d.length)
 			return complain(run, EXIT_USAGE, NULL, "%s: sector %" PRIu64
 					" is beyond its end at %" PRIu64, run->d.name, run->start,
-					provided);
+					run->d.length);
 		if (!(run->given & OPT_LENGTH))
-			run->length = provided - run->start;
+			run->length = run->d.length - run->start;
 		snprintf(text, sizeof(text), "check %" PRIu64 " %" PRIu64, run->start,
 			 run->length);
 	}

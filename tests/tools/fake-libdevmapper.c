@@ -5,7 +5,7 @@
  *
  * Devices are files in the folder $FAKE_DM, which is locked (flock) while a task runs:
  *
- *	NAME.info		MINOR SUSPENDED READ_ONLY TARGET
+ *	NAME.info		MINOR SUSPENDED READ_ONLY TARGET LENGTH
  *	NAME.uuid		may be missing
  *	NAME.table		the table line
  *	NAME.status		status lines; each look takes the next, the last one stays
@@ -20,6 +20,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <libdevmapper.h>
 #include <limits.h>
 #include <stdbool.h>
@@ -40,6 +41,7 @@ struct dm_task {
 	char *message;
 	char *reply;
 	char target[32];
+	uint64_t length;
 	char *params;
 	struct dm_info info;
 	struct dm_names *names;
@@ -81,7 +83,7 @@ static void write_file(const char *name, const char *suffix, const char *mode, c
 		abort();
 }
 
-static bool read_info(const char *name, struct dm_info *info, char target[32])
+static bool read_info(const char *name, struct dm_info *info, char target[32], uint64_t *length)
 {
 	FILE *f = open_file(name, ".info", "r");
 	int n;
@@ -89,9 +91,10 @@ static bool read_info(const char *name, struct dm_info *info, char target[32])
 	memset(info, 0, sizeof(*info));
 	if (!f)
 		return false;
-	n = fscanf(f, "%u %d %d %31s", &info->minor, &info->suspended, &info->read_only, target);
+	n = fscanf(f, "%u %d %d %31s %" SCNu64, &info->minor, &info->suspended, &info->read_only,
+		   target, length);
 	fclose(f);
-	info->exists = n == 4;
+	info->exists = n == 5;
 	info->major = MAJOR;
 	return info->exists;
 }
@@ -203,6 +206,7 @@ static bool each_device(bool (*found)(struct dm_task *t, const char *name, unsig
 	struct dm_info info;
 	char name[300], target[32];
 	bool done = false;
+	uint64_t length;
 	size_t len;
 
 	if (!dir)
@@ -212,7 +216,7 @@ static bool each_device(bool (*found)(struct dm_task *t, const char *name, unsig
 		if (len <= 5 || strcmp(e->d_name + len - 5, ".info"))
 			continue;
 		snprintf(name, sizeof(name), "%.*s", (int)len - 5, e->d_name);
-		if (read_info(name, &info, target))
+		if (read_info(name, &info, target, &length))
 			done = found(t, name, info.minor);
 	}
 	closedir(dir);
@@ -305,7 +309,7 @@ static int run(struct dm_task *t)
 	}
 	if (t->minor >= 0 && !each_device(has_minor, t))
 		return fail(t, ENXIO);
-	if (!read_info(t->name, &t->info, t->target))
+	if (!read_info(t->name, &t->info, t->target, &t->length))
 		return fail(t, ENXIO);
 	t->uuid = read_file(t->name, ".uuid");
 	switch (t->type) {
@@ -375,7 +379,7 @@ void *dm_get_next_target(struct dm_task *t, void *next, uint64_t *start, uint64_
 {
 	(void)next;
 	*start = 0;
-	*length = 131072;
+	*length = t->length;
 	*target = t->target;
 	*params = t->params;
 	return NULL;
