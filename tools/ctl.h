@@ -38,6 +38,7 @@ enum {
 /* --- device.c --- */
 
 struct device {
+	int error;			/* of device_list(): then there is a name and no more */
 	char name[256];
 	char uuid[256];
 	unsigned int major;
@@ -73,11 +74,15 @@ int device_get(const char *name, struct device *d);
  */
 int device_refresh(struct device *d);
 
-/*
- * All devices with an integrity target, sorted by name. Return 0 or an error; @list is to be
- * freed.
+/**
+ * device_list - look at all devices with an integrity target
+ * @list: receives them, sorted by name; to be freed
+ * @count: receives how many they are
+ * @strange: receives how many could not be looked at; these come behind the others in @list
+ *
+ * Return: 0 or an error; @list is NULL then, but may be so as well when there are none.
  */
-int device_list(struct device **list, size_t *count);
+int device_list(struct device **list, size_t *count, size_t *strange);
 
 /**
  * device_message - send a message
@@ -157,6 +162,9 @@ struct watch_options {
  * calls this itself.
  */
 void catch_signals(void);
+
+/* Of two exit statuses the worse. */
+int worse(int a, int b);
 
 /* Follow the devices to the end of their passes. Returns the exit status. */
 int watch(struct device *list, size_t count, const struct watch_options *opt);

@@ -253,9 +253,14 @@ int device_refresh(struct device *d)
 
 /* --- all devices --- */
 
+/* Those that could not be looked at come last. */
 static int by_name(const void *a, const void *b)
 {
-	return strcmp(((const struct device *)a)->name, ((const struct device *)b)->name);
+	const struct device *x = a, *y = b;
+
+	if (!x->error != !y->error)
+		return x->error ? 1 : -1;
+	return strcmp(x->name, y->name);
 }
 
 static int add_device(struct device **list, size_t *count, const struct device *d)
@@ -269,40 +274,46 @@ static int add_device(struct device **list, size_t *count, const struct device *
 	return 0;
 }
 
-static int add_named(struct dm_task *task, struct device **list, size_t *count)
+static int add_named(struct dm_task *task, struct device **list, size_t *count, size_t *strange)
 {
 	struct dm_names *n = dm_task_get_names(task);
-	struct device d;
 	int r;
 
 	if (!n || !n->dev)
 		return 0;
 	for (;; n = (void *)n + n->next) {
 		struct address a = { .major = major(n->dev), .minor = minor(n->dev) };
+		struct device d = { };
 
-		r = read_device(&a, &d);
-		if (!r)
-			r = add_device(list, count, &d);
+		d.error = read_device(&a, &d);
 		/* It may have gone meanwhile. */
-		if (r && r != -ENOTINTEGRITY && r != -ENODEVICE)
-			return r;
+		if (d.error != -ENOTINTEGRITY && d.error != -ENODEVICE) {
+			if (d.error) {
+				copy(d.name, sizeof(d.name), n->name);
+				(*strange)++;
+			}
+			r = add_device(list, count, &d);
+			if (r)
+				return r;
+		}
 		if (!n->next)
 			return 0;
 	}
 }
 
-int device_list(struct device **list, size_t *count)
+int device_list(struct device **list, size_t *count, size_t *strange)
 {
 	struct dm_task *task = new_task(DM_DEVICE_LIST);
 	int r;
 
 	*list = NULL;
 	*count = 0;
+	*strange = 0;
 	if (!task)
 		return no_task();
 	r = run_task(task);
 	if (!r)
-		r = add_named(task, list, count);
+		r = add_named(task, list, count, strange);
 	dm_task_destroy(task);
 	if (r) {
 		free(*list);
@@ -312,6 +323,7 @@ int device_list(struct device **list, size_t *count)
 	}
 	if (*count)
 		qsort(*list, *count, sizeof(**list), by_name);
+	*count -= *strange;
 	return 0;
 }
 

@@ -57,6 +57,14 @@ struct command {
 
 /* --- answers --- */
 
+static void say(const char *text, const char *kernel)
+{
+	char plain[1200];
+
+	fprintf(stderr, "integrityctl: %s%s%s\n", printable(text, plain, sizeof(plain)),
+		kernel && *kernel ? ": " : "", kernel ? kernel : "");
+}
+
 /* An error to the user, and as JSON when that was asked for. Returns @status. */
 static __printf(4, 5)
 int complain(const struct run *run, int status, const char *kernel, const char *fmt, ...)
@@ -68,8 +76,7 @@ int complain(const struct run *run, int status, const char *kernel, const char *
 	va_start(args, fmt);
 	vsnprintf(text, sizeof(text), fmt, args);
 	va_end(args);
-	fprintf(stderr, "integrityctl: %s%s%s\n", text, kernel && *kernel ? ": " : "",
-		kernel ? kernel : "");
+	say(text, kernel);
 	if (!(run->given & OPT_JSON))
 		return status;
 	json_object(&j, NULL);
@@ -218,29 +225,54 @@ static int begin_and_finish(struct run *run, const char *text, enum state pass)
 
 /* --- looking --- */
 
+static int list_devices(const struct run *run, struct device **list, size_t *count,
+			size_t *strange)
+{
+	int r = device_list(list, count, strange);
+
+	return r ? complain(run, EXIT_ERROR, NULL, "cannot list the devices: %s",
+			    device_error(r)) : EXIT_OK;
+}
+
+static void json_error(struct json *j, const struct device *d)
+{
+	json_object(j, NULL);
+	json_string(j, "name", d->name);
+	json_string(j, "message", device_error(d->error));
+	json_end_object(j);
+}
+
 static int run_list(struct run *run)
 {
 	struct device *list;
 	struct json j;
-	size_t count, i;
-	int r;
+	size_t count, strange, i;
+	char text[400];
+	int status;
 
-	r = device_list(&list, &count);
-	if (r)
-		return complain(run, EXIT_ERROR, NULL, "cannot list the devices: %s",
-				device_error(r));
+	status = list_devices(run, &list, &count, &strange);
+	if (status)
+		return status;
 	if (run->given & OPT_JSON) {
 		begin_json(run, &j);
 		json_array(&j, "devices");
 		for (i = 0; i < count; i++)
 			json_device(&j, NULL, &list[i]);
 		json_end_array(&j);
+		json_array(&j, "errors");
+		for (i = count; i < count + strange; i++)
+			json_error(&j, &list[i]);
+		json_end_array(&j);
 		end_json(&j);
 	} else {
 		show_list(list, count);
 	}
+	for (i = count; i < count + strange; i++) {
+		snprintf(text, sizeof(text), "%s: %s", list[i].name, device_error(list[i].error));
+		say(text, NULL);
+	}
 	free(list);
-	return EXIT_OK;
+	return strange ? EXIT_ERROR : EXIT_OK;
 }
 
 static int run_status(struct run *run)
@@ -256,22 +288,22 @@ static int run_status(struct run *run)
 }
 
 /* Of all devices those with a pass that goes on. */
-static int working_devices(struct device **list, size_t *count)
+static int working_devices(const struct run *run, struct device **list, size_t *count)
 {
-	size_t i, n = 0;
-	int r;
+	size_t strange, i, n = 0;
+	int status;
 
-	r = device_list(list, count);
-	if (r)
-		return r;
+	status = list_devices(run, list, count, &strange);
+	for (i = *count; i < *count + strange; i++)
+		status = complain_device(run, (*list)[i].name, (*list)[i].error);
 	for (i = 0; i < *count; i++)
 		if (device_is_working(&(*list)[i]))
 			(*list)[n++] = (*list)[i];
 	*count = n;
-	return 0;
+	return status;
 }
 
-static int named_devices(struct run *run, struct device **list)
+static int named_devices(const struct run *run, struct device **list)
 {
 	int i, r;
 
@@ -282,6 +314,7 @@ static int named_devices(struct run *run, struct device **list)
 		r = device_get(run->names[i], &(*list)[i]);
 		if (r) {
 			free(*list);
+			*list = NULL;
 			return complain_device(run, run->names[i], r);
 		}
 	}
@@ -297,21 +330,15 @@ static int run_watch(struct run *run)
 	};
 	struct device *list;
 	size_t count = run->nr_names;
-	int r, status;
+	int status;
 
-	if (count) {
-		status = named_devices(run, &list);
-		if (status)
-			return status;
-	} else {
-		r = working_devices(&list, &count);
-		if (r)
-			return complain(run, EXIT_ERROR, NULL, "cannot list the devices: %s",
-					device_error(r));
-		if (!count && !opt.json)
-			fprintf(stderr, "integrityctl: no device has a pass that goes on\n");
-	}
-	status = watch(list, count, &opt);
+	status = count ? named_devices(run, &list) : working_devices(run, &list, &count);
+	/* Some of the devices may be left. */
+	if (status && !list)
+		return status;
+	if (!count && !opt.json)
+		fprintf(stderr, "integrityctl: no device has a pass that goes on\n");
+	status = worse(status, watch(list, count, &opt));
 	free(list);
 	return status;
 }

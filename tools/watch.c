@@ -191,8 +191,7 @@ static size_t rank(int status)
 	return (size_t)status < ARRAY_SIZE(ranks) ? ranks[status] : ARRAY_SIZE(ranks);
 }
 
-/* Of several, the worst. */
-static int worse(int a, int b)
+int worse(int a, int b)
 {
 	return rank(a) > rank(b) ? a : b;
 }
