@@ -166,7 +166,7 @@ void catch_signals(void);
 /* Of two exit statuses the worse. */
 int worse(int a, int b);
 
-/* Follow the devices to the end of their passes. Returns the exit status. */
-int watch(struct device *list, size_t count, const struct watch_options *opt);
+/* Follow the devices to the end of their passes. Returns the exit status, or -ENOMEM. */
+int watch(const struct device *list, size_t count, const struct watch_options *opt);
 
 #endif

@@ -42,6 +42,7 @@ struct run {
 	double interval;
 	char **names;		/* of devices */
 	int nr_names;
+	char wrong[300];	/* with the command line */
 	struct device d;	/* of commands for one device */
 	enum state begun;	/* the pass that the command lets run, or STATE_IDLE */
 };
@@ -81,7 +82,7 @@ int complain(const struct run *run, int status, const char *kernel, const char *
 		return status;
 	json_object(&j, NULL);
 	json_number(&j, "version", 1);
-	json_string(&j, "command", run->command->name);
+	json_string(&j, "command", run->command ? run->command->name : NULL);
 	json_object(&j, "error");
 	json_number(&j, "exit_status", status);
 	json_string(&j, "message", text);
@@ -185,20 +186,28 @@ static int send(const struct run *run, const char *text, char **reply)
 			text, device_error(r));
 }
 
-/* The end of a command that has done its work: waits, or shows what there is now. */
-static int finish(struct run *run)
+static int follow(const struct run *run, const struct device *list, size_t count)
 {
-	struct watch_options opt = {
+	const struct watch_options opt = {
 		.json = run->given & OPT_JSON,
 		.interval = run->interval,
 		.pause_on_signal = run->given & OPT_PAUSE,
+		.tell_last = !(run->given & OPT_WAIT),
 		.begun = run->begun,
 	};
+	int r = watch(list, count, &opt);
+
+	return r < 0 ? complain(run, EXIT_ERROR, NULL, "%s", device_error(r)) : r;
+}
+
+/* The end of a command that has done its work: waits, or shows what there is now. */
+static int finish(struct run *run)
+{
 	struct json j;
 	int status;
 
 	if (run->given & OPT_WAIT)
-		return watch(&run->d, 1, &opt);
+		return follow(run, &run->d, 1);
 	if (!(run->given & OPT_JSON))
 		return EXIT_OK;
 	status = look_again(run);
@@ -323,11 +332,6 @@ static int named_devices(const struct run *run, struct device **list)
 
 static int run_watch(struct run *run)
 {
-	struct watch_options opt = {
-		.json = run->given & OPT_JSON,
-		.interval = run->interval,
-		.tell_last = true,
-	};
 	struct device *list;
 	size_t count = run->nr_names;
 	int status;
@@ -336,9 +340,7 @@ static int run_watch(struct run *run)
 	/* Some of the devices may be left. */
 	if (status && !list)
 		return status;
-	if (!count && !opt.json)
-		fprintf(stderr, "integrityctl: no device has a pass that goes on\n");
-	status = worse(status, watch(list, count, &opt));
+	status = worse(status, follow(run, list, count));
 	free(list);
 	return status;
 }
@@ -650,39 +652,39 @@ static void print_help(void)
 	       "ended before its end. See integrityctl(8).\n");
 }
 
-static __printf(1, 2) __attribute__((__noreturn__)) void usage(const char *fmt, ...)
+/* Something is wrong with the command line. The first that is counts. */
+static __printf(2, 3) void wrong(struct run *run, const char *fmt, ...)
 {
 	va_list args;
 
-	fprintf(stderr, "integrityctl: ");
+	if (*run->wrong)
+		return;
 	va_start(args, fmt);
-	vfprintf(stderr, fmt, args);
+	vsnprintf(run->wrong, sizeof(run->wrong), fmt, args);
 	va_end(args);
-	fprintf(stderr, "\nTry 'integrityctl --help'.\n");
-	exit(EXIT_USAGE);
 }
 
-static void read_size(const char *name, const char *text, uint64_t *value)
+static void read_size(struct run *run, const char *name, uint64_t *value)
 {
-	if (parse_sectors(text, value))
-		usage("--%s: '%s' is not a number of sectors, nor one with K, M, G or T", name,
-		      text);
+	if (parse_sectors(optarg, value))
+		wrong(run, "--%s: '%s' is not a number of sectors, nor one with K, M, G or T", name,
+		      optarg);
 }
 
-static void read_kib(const char *name, const char *text, uint64_t *value)
+static void read_kib(struct run *run, const char *name, uint64_t *value)
 {
-	if (parse_number(text, UINT32_MAX, value))
-		usage("--%s: '%s' is not a number of KiB/s from 0 to %" PRIu32, name, text,
+	if (parse_number(optarg, UINT32_MAX, value))
+		wrong(run, "--%s: '%s' is not a number of KiB/s from 0 to %" PRIu32, name, optarg,
 		      UINT32_MAX);
 }
 
-static void read_interval(const char *text, double *value)
+static void read_interval(struct run *run)
 {
 	char *end;
 
-	*value = strtod(text, &end);
-	if (end == text || *end || !(*value >= 0.1 && *value <= 86400))
-		usage("--interval: '%s' is not a number of seconds from 0.1 to 86400", text);
+	run->interval = strtod(optarg, &end);
+	if (end == optarg || *end || !(run->interval >= 0.1 && run->interval <= 86400))
+		wrong(run, "--interval: '%s' is not a number of seconds from 0.1 to 86400", optarg);
 }
 
 static void read_option(struct run *run, int option)
@@ -693,21 +695,22 @@ static void read_option(struct run *run, int option)
 	case OPT_PAUSE:
 		break;
 	case OPT_START:
-		read_size("start", optarg, &run->start);
+		read_size(run, "start", &run->start);
 		break;
 	case OPT_LENGTH:
-		read_size("length", optarg, &run->length);
+		/* What is no number is complained of first. */
+		read_size(run, "length", &run->length);
 		if (!run->length)
-			usage("--length: nothing to check");
+			wrong(run, "--length: nothing to check");
 		break;
 	case OPT_MIN:
-		read_kib("min", optarg, &run->min);
+		read_kib(run, "min", &run->min);
 		break;
 	case OPT_MAX:
-		read_kib("max", optarg, &run->max);
+		read_kib(run, "max", &run->max);
 		break;
 	case OPT_INTERVAL:
-		read_interval(optarg, &run->interval);
+		read_interval(run);
 		break;
 	}
 	run->given |= option;
@@ -740,11 +743,20 @@ static const char *option_name(unsigned int bit)
 	return "?";
 }
 
+/* Of several letters behind one '-' only that one. */
+static void wrong_option(struct run *run, const char *what, char **argv)
+{
+	const char letter[] = { '-', optopt, '\0' };
+	bool is_letter = optopt > 0 && optopt <= 0x7f && optopt != 'h' && optopt != 'V';
+
+	wrong(run, "option '%s' %s", is_letter ? letter : argv[optind - 1], what);
+}
+
 static void read_options(struct run *run, int argc, char **argv)
 {
 	struct option long_options[NR_OPTIONS + 1] = { };
 	size_t i;
-	int c, option;
+	int c;
 
 	for (i = 0; i < NR_OPTIONS; i++) {
 		long_options[i] = options[i].option;
@@ -752,7 +764,7 @@ static void read_options(struct run *run, int argc, char **argv)
 		if (long_options[i].val != 'h' && long_options[i].val != 'V')
 			long_options[i].val += 0x1000;
 	}
-	while ((c = getopt_long(argc, argv, "js:l:wi:hV", long_options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, ":js:l:wi:hV", long_options, NULL)) != -1) {
 		switch (c) {
 		case 'h':
 			print_help();
@@ -761,42 +773,65 @@ static void read_options(struct run *run, int argc, char **argv)
 			printf("integrityctl %s\n", VERSION);
 			exit(EXIT_OK);
 		case '?':
-			fprintf(stderr, "Try 'integrityctl --help'.\n");
-			exit(EXIT_USAGE);
+			wrong_option(run, "is not known", argv);
+			break;
+		case ':':
+			wrong_option(run, "needs a value", argv);
+			break;
+		default:
+			read_option(run, c >= 0x1000 ? c - 0x1000 : short_option(c));
 		}
-		option = c >= 0x1000 ? c - 0x1000 : short_option(c);
-		read_option(run, option);
 	}
 }
 
-static void read_command_line(struct run *run, int argc, char **argv)
+static const struct command *find_command(const char *name)
 {
-	unsigned int bit;
 	size_t i;
 
-	read_options(run, argc, argv);
-	if (optind == argc)
-		usage("no command");
 	for (i = 0; i < NR_COMMANDS; i++)
-		if (!strcmp(argv[optind], commands[i].name))
-			break;
-	if (i == NR_COMMANDS)
-		usage("unknown command '%s'", argv[optind]);
-	run->command = &commands[i];
-	run->names = argv + optind + 1;
-	run->nr_names = argc - optind - 1;
-	if (run->command->devices >= 0 && run->nr_names < run->command->devices)
-		usage("'%s' needs a device", run->command->name);
-	if (run->command->devices >= 0 && run->nr_names > run->command->devices)
-		usage("'%s': '%s' is too much", run->command->name,
-		      run->names[run->command->devices]);
+		if (!strcmp(name, commands[i].name))
+			return &commands[i];
+	return NULL;
+}
+
+/* Are devices and options those of the command. */
+static void check_arguments(struct run *run)
+{
+	const struct command *c = run->command;
+	unsigned int bit;
+
+	if (c->devices >= 0 && run->nr_names < c->devices)
+		wrong(run, "'%s' needs a device", c->name);
+	if (c->devices >= 0 && run->nr_names > c->devices)
+		wrong(run, "'%s': '%s' is too much", c->name, run->names[c->devices]);
 	for (bit = 1; bit <= OPT_PAUSE; bit <<= 1)
-		if (run->given & bit & ~(run->command->options | OPT_JSON))
-			usage("'%s' has no option --%s", run->command->name, option_name(bit));
-	if (run->given & (OPT_PAUSE | OPT_INTERVAL) && run->command->devices == 1 &&
-	    !(run->given & OPT_WAIT))
-		usage("--%s is for --wait", option_name(run->given & OPT_PAUSE ? OPT_PAUSE :
-							OPT_INTERVAL));
+		if (run->given & bit & ~(c->options | OPT_JSON))
+			wrong(run, "'%s' has no option --%s", c->name, option_name(bit));
+	if (run->given & (OPT_PAUSE | OPT_INTERVAL) && c->devices == 1 && !(run->given & OPT_WAIT))
+		wrong(run, "--%s is for --wait",
+		      option_name(run->given & OPT_PAUSE ? OPT_PAUSE : OPT_INTERVAL));
+}
+
+/* Wrong usage is told when all was read: then it is known whether as JSON, too. */
+static int read_command_line(struct run *run, int argc, char **argv)
+{
+	read_options(run, argc, argv);
+	if (optind < argc) {
+		run->command = find_command(argv[optind]);
+		run->names = argv + optind + 1;
+		run->nr_names = argc - optind - 1;
+		if (run->command)
+			check_arguments(run);
+		else
+			wrong(run, "unknown command '%s'", argv[optind]);
+	} else {
+		wrong(run, "no command");
+	}
+	if (!*run->wrong)
+		return EXIT_OK;
+	complain(run, EXIT_USAGE, NULL, "%s", run->wrong);
+	fprintf(stderr, "Try 'integrityctl --help'.\n");
+	return EXIT_USAGE;
 }
 
 int main(int argc, char **argv)
@@ -804,8 +839,9 @@ int main(int argc, char **argv)
 	struct run run = { };
 	int status;
 
-	read_command_line(&run, argc, argv);
-	status = run.command->run(&run);
+	status = read_command_line(&run, argc, argv);
+	if (!status)
+		status = run.command->run(&run);
 	if (fflush(stdout) || ferror(stdout)) {
 		fprintf(stderr, "integrityctl: cannot write the output: %s\n", strerror(errno));
 		return EXIT_ERROR;

@@ -360,8 +360,8 @@ static void print_json(const struct watched *w)
 	json_number(&j, "version", 1);
 	json_string(&j, "command", "watch");
 	json_string(&j, "event", w->over ? "end" : "progress");
-	json_string(&j, "name", w->d.name);
-	if (w->over && w->status == EXIT_NO_DEVICE)
+	json_string(&j, "name", *w->d.name ? w->d.name : NULL);
+	if (!*w->d.name || (w->over && w->status == EXIT_NO_DEVICE))
 		json_null(&j, "device");
 	else
 		json_device(&j, "device", &w->d);
@@ -422,9 +422,21 @@ static struct watched begin(const struct device *d, const struct watch_options *
 	return w;
 }
 
-int watch(struct device *list, size_t count, const struct watch_options *opt)
+static int watch_none(const struct watch_options *opt)
 {
-	struct watched *w = calloc(count ? count : 1, sizeof(*w));
+	struct watched none = { };
+
+	end(&none, EXIT_OK, "no device has a pass that goes on");
+	if (opt->json)
+		print_json(&none);
+	else
+		fprintf(stderr, "integrityctl: %s\n", none.how);
+	return none.status;
+}
+
+int watch(const struct device *list, size_t count, const struct watch_options *opt)
+{
+	struct watched *w;
 	bool picture = !opt->json && isatty(STDOUT_FILENO);
 	double interval = opt->interval ? opt->interval : picture ? POLL_SECONDS : LOG_SECONDS;
 	double poll = interval < POLL_SECONDS ? interval : POLL_SECONDS;
@@ -432,10 +444,11 @@ int watch(struct device *list, size_t count, const struct watch_options *opt)
 	int status = EXIT_OK;
 	size_t i;
 
-	if (!w) {
-		fprintf(stderr, "integrityctl: no memory\n");
-		return EXIT_ERROR;
-	}
+	if (!count)
+		return watch_none(opt);
+	w = calloc(count, sizeof(*w));
+	if (!w)
+		return -ENOMEM;
 	for (i = 0; i < count; i++)
 		w[i] = begin(&list[i], opt);
 	catch_signals();
