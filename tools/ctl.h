@@ -60,7 +60,7 @@ struct device {
 
 /**
  * device_get - look at one device
- * @name: name, path, or MAJOR:MINOR
+ * @name: name, path, or MAJOR:MINOR; where there is none, the same with \xNN decoded
  * @d: receives what is found
  *
  * Return: 0, -ENODEVICE, -ENOTINTEGRITY, -EBADMSG when what the kernel says makes no sense, or

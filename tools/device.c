@@ -220,13 +220,24 @@ static int read_device(const struct address *a, struct device *d)
 	return r;
 }
 
-int device_get(const char *name, struct device *d)
+static int get_named(const char *name, struct device *d)
 {
 	struct address a;
 	int r;
 
 	r = resolve(name, &a);
 	return r ? r : read_device(&a, d);
+}
+
+int device_get(const char *name, struct device *d)
+{
+	char plain[256];
+	int r = get_named(name, d);
+
+	/* The name of a unit's instance; a device may be called so, too. */
+	if (r == -ENODEVICE && parse_escaped(name, plain, sizeof(plain)))
+		r = get_named(plain, d);
+	return r;
 }
 
 /* A number may have gone to another device meanwhile. Without a UUID, a name may change, too. */

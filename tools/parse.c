@@ -2,6 +2,7 @@
 /*
  * The words of status, table, messages' answers and command line: text to structs.
  */
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -90,6 +91,32 @@ int parse_sectors(const char *text, uint64_t *sectors)
 		return -ERANGE;
 	*sectors = v << shift;
 	return 0;
+}
+
+bool parse_escaped(const char *text, char *to, size_t size)
+{
+	bool found = false;
+	char *end = to + size;
+
+	while (*text && to < end) {
+		if (text[0] == '\\' && text[1] == 'x' && isxdigit((unsigned char)text[2]) &&
+		    isxdigit((unsigned char)text[3])) {
+			const char digits[] = { text[2], text[3], '\0' };
+
+			*to = strtoul(digits, NULL, 16);
+			/* No name has that in it. */
+			if (!*to++)
+				return false;
+			text += 4;
+			found = true;
+		} else {
+			*to++ = *text++;
+		}
+	}
+	if (to == end)
+		return false;
+	*to = '\0';
+	return found;
 }
 
 /* --- status --- */

@@ -122,6 +122,16 @@ int parse_number(const char *text, uint64_t max, uint64_t *value);
 int parse_sectors(const char *text, uint64_t *sectors);
 
 /**
+ * parse_escaped - decode the \xNN that systemd writes in names of units
+ * @text: name
+ * @to: receives it decoded
+ * @size: bytes at @to
+ *
+ * Return: whether there was something to decode, and @to holds it.
+ */
+bool parse_escaped(const char *text, char *to, size_t size);
+
+/**
  * kernel_reason - find the target's words in a record of the kernel's log
  * @record: as read from /dev/kmsg
  * @minor: the device's

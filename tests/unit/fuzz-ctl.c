@@ -31,6 +31,8 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 		free_ranges(&ranges);
 	parse_number(text, U64_MAX, &n);
 	parse_sectors(text, &n);
+	if (parse_escaped(text, reason, sizeof(reason)))
+		json_string(&j, NULL, reason);
 	kernel_reason(text, 7, reason, sizeof(reason));
 	json_string(&j, NULL, text);
 	fclose(j.file);

@@ -289,6 +289,27 @@ static void test_sectors(void)
 
 /* --- the kernel's log --- */
 
+static void test_escaped(void)
+{
+	static const struct {
+		const char *text;
+		const char *want;
+	} tests[] = {
+		{ "a\\x2bb", "a+b" }, { "\\x2D\\x2d", "--" }, { "\\xffff", "\xff""ff" },
+		{ "\\\\x41", "\\A" }, { "123\\x34567", "1234567" },
+		{ "", NULL }, { "a+b", NULL }, { "\\x", NULL }, { "\\x2", NULL }, { "\\X41", NULL },
+		{ "\\xg1", NULL }, { "a\\x00b", NULL }, { "1234\\x35678", NULL },
+	};
+	char to[8];
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(tests); i++) {
+		CHECK_EQ(parse_escaped(tests[i].text, to, sizeof(to)), tests[i].want != NULL);
+		if (tests[i].want)
+			CHECK_STR(to, tests[i].want);
+	}
+}
+
 static void test_kernel_reason(void)
 {
 	char text[40];
@@ -346,6 +367,7 @@ static const struct unit_test tests[] = {
 	{ "ctl-ranges", test_ranges },
 	{ "ctl-ranges-wrong", test_ranges_wrong },
 	{ "ctl-sectors", test_sectors },
+	{ "ctl-escaped", test_escaped },
 	{ "ctl-kernel-reason", test_kernel_reason },
 	{ "ctl-json", test_json },
 };
