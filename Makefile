@@ -8,6 +8,7 @@
 #	make tools		integrityctl, in build/tools
 #	make install-tools	it and what belongs to it, below PREFIX (/usr/local)
 #	make install-dkms	the module's source, for dkms to build, and its manual
+#	make uninstall-tools uninstall-dkms	undo these two
 #	make deb		Debian packages of both, in build/deb
 #	make setup		prepares a Debian 12 machine for all that follows
 #	make lab		dm_integrity.ko for each kernel of the guest lab
@@ -39,7 +40,8 @@ SOURCES := $(wildcard *.c *.h Kbuild) \
 	$(shell find compat -type f ! -name '*.o' ! -name '.*' ! -name '*.mod*' ! -name '*generated*' 2>/dev/null)
 SOURCES := $(filter-out %.mod.c,$(SOURCES))
 
-.PHONY: all module install install-man uninstall tools install-tools install-dkms deb setup lab $(LAB_KERNELS:%=lab-%) $(LAB_KERNELS:%=ready-%) check check-long \
+.PHONY: all module install install-man uninstall tools install-tools uninstall-tools install-dkms \
+	uninstall-dkms deb setup lab $(LAB_KERNELS:%=lab-%) $(LAB_KERNELS:%=ready-%) check check-long \
 	sparse style bench demo clean
 
 all: module
@@ -106,26 +108,55 @@ build/tools/integrityctl: $(wildcard tools/*.c tools/*.h) debian/changelog
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(TOOL_CFLAGS) $(LDFLAGS) -o $@ $(filter %.c,$^) -ldevmapper
 
+# What is installed beside the units: mode, file, and where below PREFIX.
+TOOL_FILES := 755:build/tools/integrityctl:sbin/integrityctl \
+	755:packaging/dm-integrity-exporter:bin/dm-integrity-exporter \
+	644:tools/integrityctl.8:share/man/man8/integrityctl.8 \
+	644:tools/integrityctl.bash:share/bash-completion/completions/integrityctl \
+	644:tools/integrityctl.schema.json:share/integrityctl/integrityctl.schema.json
+UNITS := $(notdir $(wildcard packaging/*.service packaging/*.timer))
+
 install-tools: tools
-	root="$(DESTDIR)$(PREFIX)"
-	install -D -m 755 build/tools/integrityctl "$$root/sbin/integrityctl"
-	install -D -m 755 packaging/dm-integrity-exporter "$$root/bin/dm-integrity-exporter"
-	install -D -m 644 tools/integrityctl.8 "$$root/share/man/man8/integrityctl.8"
-	install -D -m 644 tools/integrityctl.bash "$$root/share/bash-completion/completions/integrityctl"
-	install -D -m 644 tools/integrityctl.schema.json "$$root/share/integrityctl/integrityctl.schema.json"
-	for unit in packaging/*.service packaging/*.timer; do
-		install -D -m 644 "$$unit" "$(DESTDIR)$(UNITDIR)/$${unit##*/}"
-		sed -i -e 's,/usr/sbin/,$(PREFIX)/sbin/,' -e 's,/usr/bin/,$(PREFIX)/bin/,' "$(DESTDIR)$(UNITDIR)/$${unit##*/}"
+	for f in $(TOOL_FILES); do
+		IFS=: read -r mode file place <<< "$$f"
+		install -D -m "$$mode" "$$file" "$(DESTDIR)$(PREFIX)/$$place"
+	done
+	for unit in $(UNITS); do
+		install -D -m 644 "packaging/$$unit" "$(DESTDIR)$(UNITDIR)/$$unit"
+		sed -i -e 's,/usr/sbin/,$(PREFIX)/sbin/,' -e 's,/usr/bin/,$(PREFIX)/bin/,' "$(DESTDIR)$(UNITDIR)/$$unit"
+	done
+
+uninstall-tools:
+	for f in $(TOOL_FILES); do
+		rm -f "$(DESTDIR)$(PREFIX)/$${f##*:}"
+	done
+	for unit in $(UNITS); do
+		rm -f "$(DESTDIR)$(UNITDIR)/$$unit"
 	done
 
 DKMS_DIR = $(DESTDIR)/usr/src/dm-integrity-$(VERSION)
+DEPMOD_CONF = $(DESTDIR)/lib/depmod.d/dm-integrity.conf
+# What dkms of this machine says of our version; with DESTDIR it is another machine's.
+DKMS_STATUS = $(if $(DESTDIR),,$$(dkms status -m dm-integrity -v $(VERSION) 2> /dev/null || true))
 
 install-dkms: install-man
 	for f in $(SOURCES) COPYING; do
 		install -D -m 644 "$$f" "$(DKMS_DIR)/$$f"
 	done
 	sed 's/#MODULE_VERSION#/$(VERSION)/' packaging/dkms.conf > $(DKMS_DIR)/dkms.conf
-	install -D -m 644 packaging/depmod.conf $(DESTDIR)/lib/depmod.d/dm-integrity.conf
+	install -D -m 644 packaging/depmod.conf $(DEPMOD_CONF)
+	case "$(DKMS_STATUS)" in *built* | *installed*)
+		echo "make: dkms has built dm-integrity/$(VERSION) already, and leaves it at that. To have it built again:" >&2
+		echo "	dkms remove dm-integrity/$(VERSION) --all" >&2
+		echo "	dkms install dm-integrity/$(VERSION)" >&2
+	esac
+
+uninstall-dkms:
+	if [ -n "$(DKMS_STATUS)" ]; then
+		dkms remove dm-integrity/$(VERSION) --all
+	fi
+	rm -rf $(DKMS_DIR)
+	rm -f $(DEPMOD_CONF) $(MODULE_MAN)
 
 # In a copy, since dpkg-buildpackage leaves its results beside the tree.
 deb:
