@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # "make deb" builds the Debian source package and its two packages: they hold what belongs into them, the
 # source of the module complete, the tool linked and of the package's version, units that nobody
-# enabled, the manuals. In a guest both install, and the tool runs.
+# enabled, the manuals. In a guest both install, and the tool runs; purged, they leave nothing behind.
 # kernels: 6.12
 # timeout: 600
 # host: yes
@@ -35,6 +35,11 @@ src=usr/src/dm-integrity-$version
 mapfile -t sources < <(find . -maxdepth 1 \( -name '*.[ch]' -o -name Kbuild -o -name COPYING \) -printf '%P\n'; find compat -type f -name '[!.]*' ! -name '*.o')
 has "$dkms" "${sources[@]/#/$src/}" "$src/dkms.conf" lib/depmod.d/dm-integrity.conf \
 	usr/share/man/man4/dm-integrity.4.gz
+list=$(dpkg-deb -c "$dkms")
+for file in README.md Documentation/*.rst; do
+	# The larger ones are compressed.
+	grep -qE " \./usr/share/doc/dm-integrity-dkms/${file##*/}(\.gz)?\$" <<< "$list" || fail "$dkms has no $file"
+done
 dpkg-deb --fsys-tarfile "$dkms" | tar -xO "./$src/dkms.conf" | grep -qx "PACKAGE_VERSION=\"$version\"" ||
 	fail "version in dkms.conf"
 [ "$(dpkg-deb -f "$dkms" Version)" = "$version" ] || fail "version of the package"
@@ -56,10 +61,19 @@ dpkg --no-triggers --force-depends -i "$1" "$2"
 integrityctl --version | grep -qx "integrityctl $3"
 integrityctl list
 dkms status | grep -q "dm-integrity/$3"
-[ ! -e /etc/systemd/system/timers.target.wants/dm-integrity-exporter.timer ]
+wants=/etc/systemd/system/timers.target.wants stamps=/var/lib/systemd/timers metrics=/var/lib/prometheus/node-exporter
+[ ! -e "$wants/dm-integrity-exporter.timer" ]
+# As if somebody had enabled them, and they had run.
+mkdir -p "$wants" "$stamps" "$metrics"
+ln -s /lib/systemd/system/dm-integrity-check@.timer "$wants/dm-integrity-check@a\\x2bb.timer"
+touch "$stamps/stamp-dm-integrity-check@a\\x2bb.timer" "$metrics/dm-integrity.prom"
+dpkg --no-triggers -r integrityctl
+[ ! -e "$metrics/dm-integrity.prom" ]
+[ -L "$wants/dm-integrity-check@a\\x2bb.timer" ]
 dpkg --no-triggers -P integrityctl dm-integrity-dkms
 [ ! -e "/usr/src/dm-integrity-$3" ]
 [ ! -e /usr/sbin/integrityctl ]
+! find "$wants" "$stamps" "$metrics" -name '*dm-integrity*' | grep .
 END
 "$DMI_VM" --kernel 6.12 --results "$RESULTS/vm" -- \
 	bash "$RESULTS/guest" "$DMI_TOP/$dkms" "$DMI_TOP/$tool" "$version"
