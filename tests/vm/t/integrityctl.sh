@@ -195,16 +195,24 @@ json 5 bad-blocks v
 in_json '.ranges[0] | .start_sector, .sectors' "$(printf '800\n8')"
 ctl 0 check v --start 808 --wait
 ctl 5 check v --start 400K --length 4k --wait
-# As the service does: told to end, it pauses the check, and the next one goes on.
+# What it found is what watch tells, but is no result of a command that has nothing to do.
+ctl 5 watch v
+expect_match "$OUT" "nothing to do, the last pass has ended"
+ctl 0 recalculate v --wait
+expect_match "$OUT" "- nothing to do"
+# As the service does: told to end, it pauses the check, and the next one goes on. It finds the device also
+# when that has another name by then.
 ctl 0 speed v --max 4096
 integrityctl check v --wait --pause-on-signal > "$TMPDIR/log" &
 watcher=$!
 wait_for "is_action v check" 10
 sleep 1
+dmsetup rename v w
 kill -TERM $watcher
 code=0
 wait $watcher || code=$?
 expect_eq "$code" 7 "check that was told to end"
+dmsetup rename w v
 expect_action v frozen
 at=$(dm_field v 5)
 ctl 0 speed v --max 0
@@ -215,7 +223,18 @@ ctl 0 speed v --max 4096
 ctl 0 check v
 ctl 0 cancel v
 ctl 7 watch v
-ctl 0 speed v --max 0
+# A recalculation that was paused before the check is so behind it.
+ctl 0 speed v --max 8192
+ctl 0 restart v
+wait_mark v 32768 20
+ctl 0 pause v
+ctl 0 speed v --max 1024
+ctl 0 check v
+expect_action v check
+ctl 0 cancel v
+expect_action v frozen
+ctl 0 status v
+expect_match "$OUT" "recalculation +pending"
 dm_remove v
 
 # --- a pass that finds what it cannot read; a key ---
