@@ -418,10 +418,25 @@ static int run_restart(struct run *run)
 	return status ? status : begin_and_finish(run, "reset_recalculate", STATE_RECALCULATE);
 }
 
+/*
+ * Pause what is at work. When it comes to its end first, the device would be frozen with nothing to
+ * do, which keeps the next pass from starting.
+ */
+static int pause_pass(struct run *run)
+{
+	int status = send(run, "frozen", NULL);
+
+	if (!status)
+		status = look_again(run);
+	if (status || !device_frozen_for_nothing(&run->d))
+		return status;
+	remark(run, "the pass has come to its end");
+	return send(run, "idle", NULL);
+}
+
 static int run_pause(struct run *run)
 {
 	int status = get_device(run);
-	bool working;
 
 	if (!status)
 		status = need_control(run, "'dmsetup suspend' stops it, and all I/O with it");
@@ -433,15 +448,9 @@ static int run_pause(struct run *run)
 		remark(run, "nothing is going on that could be paused");
 		return finish(run);
 	}
-	working = device_is_working(&run->d);
-	status = send(run, "frozen", NULL);
-	if (!status && working)
-		status = look_again(run);
-	/* It would keep the next pass from starting. */
-	if (!status && working && device_frozen_for_nothing(&run->d)) {
-		remark(run, "the pass has come to its end");
-		status = send(run, "idle", NULL);
-	}
+	if (!device_is_working(&run->d))
+		return send_and_finish(run, "frozen");
+	status = pause_pass(run);
 	return status ? status : finish(run);
 }
 
@@ -518,7 +527,9 @@ static int run_cancel(struct run *run)
 		return send_and_finish(run, "cancel_recalculate");
 	/* This lets the recalculation go on that was paused, or had failed, before the check. */
 	status = send(run, "idle", NULL);
-	return status ? status : send_and_finish(run, "frozen");
+	if (!status)
+		status = pause_pass(run);
+	return status ? status : finish(run);
 }
 
 static int run_check(struct run *run)
