@@ -58,38 +58,54 @@ struct command {
 
 /* --- answers --- */
 
-static void say(const char *text, const char *kernel)
+/* To the user; what a name may hold does not get to the terminal as it is. */
+static __printf(1, 2) void say(const char *fmt, ...)
 {
-	char plain[1200];
+	char text[1600], plain[1600];
+	va_list args;
 
-	fprintf(stderr, "integrityctl: %s%s%s\n", printable(text, plain, sizeof(plain)),
-		kernel && *kernel ? ": " : "", kernel ? kernel : "");
+	va_start(args, fmt);
+	vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	fprintf(stderr, "integrityctl: %s\n", printable(text, plain, sizeof(plain)));
+}
+
+static void begin_json(const struct run *run, struct json *j)
+{
+	*j = (struct json) { .file = stdout };
+	json_object(j, NULL);
+	json_number(j, "version", 1);
+	json_string(j, "command", run->command ? run->command->name : NULL);
+}
+
+static void end_json(struct json *j)
+{
+	json_end_object(j);
+	putchar('\n');
 }
 
 /* An error to the user, and as JSON when that was asked for. Returns @status. */
 static __printf(4, 5)
 int complain(const struct run *run, int status, const char *kernel, const char *fmt, ...)
 {
-	struct json j = { .file = stdout };
+	const char *reason = kernel && *kernel ? kernel : NULL;
+	struct json j;
 	char text[1000];
 	va_list args;
 
 	va_start(args, fmt);
 	vsnprintf(text, sizeof(text), fmt, args);
 	va_end(args);
-	say(text, kernel);
+	say("%s%s%s", text, reason ? ": " : "", reason ? reason : "");
 	if (!(run->given & OPT_JSON))
 		return status;
-	json_object(&j, NULL);
-	json_number(&j, "version", 1);
-	json_string(&j, "command", run->command ? run->command->name : NULL);
+	begin_json(run, &j);
 	json_object(&j, "error");
 	json_number(&j, "exit_status", status);
 	json_string(&j, "message", text);
-	json_string(&j, "kernel", kernel && *kernel ? kernel : NULL);
+	json_string(&j, "kernel", reason);
 	json_end_object(&j);
-	json_end_object(&j);
-	putchar('\n');
+	end_json(&j);
 	return status;
 }
 
@@ -100,25 +116,11 @@ static int complain_device(const struct run *run, const char *name, int error)
 	return complain(run, status, NULL, "%s: %s", name, device_error(error));
 }
 
-static void begin_json(const struct run *run, struct json *j)
-{
-	*j = (struct json) { .file = stdout };
-	json_object(j, NULL);
-	json_number(j, "version", 1);
-	json_string(j, "command", run->command->name);
-}
-
-static void end_json(struct json *j)
-{
-	json_end_object(j);
-	putchar('\n');
-}
-
 /* Something worth to know that is no error; JSON shows it in the state of the device. */
 static void remark(const struct run *run, const char *text)
 {
 	if (!(run->given & OPT_JSON))
-		fprintf(stderr, "integrityctl: %s: %s\n", run->d.name, text);
+		say("%s: %s", run->d.name, text);
 }
 
 /* --- what all commands do --- */
@@ -256,7 +258,6 @@ static int run_list(struct run *run)
 	struct device *list;
 	struct json j;
 	size_t count, strange, i;
-	char text[400];
 	int status;
 
 	status = list_devices(run, &list, &count, &strange);
@@ -276,10 +277,8 @@ static int run_list(struct run *run)
 	} else {
 		show_list(list, count);
 	}
-	for (i = count; i < count + strange; i++) {
-		snprintf(text, sizeof(text), "%s: %s", list[i].name, device_error(list[i].error));
-		say(text, NULL);
-	}
+	for (i = count; i < count + strange; i++)
+		say("%s: %s", list[i].name, device_error(list[i].error));
 	free(list);
 	return strange ? EXIT_ERROR : EXIT_OK;
 }

@@ -200,14 +200,14 @@ int worse(int a, int b)
 
 static bool tell(struct watched *w, const char *text)
 {
-	char reason[256];
+	char reason[256], name[256];
 	int r = device_message(&w->d, text, NULL, reason, sizeof(reason));
 
 	if (!r)
 		return true;
 	end(w, EXIT_ERROR, "cannot pause the check: the kernel refused '%s': %s%s%s", text,
 	    device_error(r), *reason ? ": " : "", reason);
-	fprintf(stderr, "integrityctl: %s: %s\n", w->d.name, w->how);
+	fprintf(stderr, "integrityctl: %s: %s\n", printable(w->d.name, name, sizeof(name)), w->how);
 	return false;
 }
 
