@@ -13,6 +13,9 @@
 . "$DMI_TOP/tests/vm/pass.sh"
 
 SMALL=$((32 * 2048)) BIG=$((40 * 2048))
+# KiB/s, so that half a dozen programs start before it is over.
+SPEED=800
+[ "$DMI_KERNEL" != debug ] || SPEED=250
 load_ours
 ramdisk 44 2
 fill /dev/ram0 44
@@ -35,10 +38,10 @@ percent() {
 last=0
 part_way() {
 	local from
-	msg v speed_max 800
+	msg v speed_max $SPEED
 	from=$(pass_mark v)
 	[ "$from" -ge "$last" ] || fail "the pass went back to $from, it was at $last"
-	wait_mark v $((from + 2000)) 30
+	wait_mark v $((from + 2000)) 60
 	dm_remove v
 	last=$(sb_now /dev/ram1 recalc_sector)
 	((last > from && last < SMALL)) || fail "position on the disk: $last, the pass began at $from"
@@ -48,12 +51,12 @@ part_way() {
 # create LENGTH: without the word, slowly
 create() {
 	dm_create v "$1" "$(lvm no_recalculate)"
-	msg v speed_max 800
+	msg v speed_max $SPEED
 	msg v idle
 }
 
 # Damage below the position must survive it all: nothing there is done twice.
-msg v speed_max 800
+msg v speed_max $SPEED
 msg v idle
 part_way
 disk_flip /dev/ram0 100
