@@ -320,6 +320,9 @@ void integrity_check_give_up(struct dm_integrity_c *ic, const char *why)
 	WRITE_ONCE(c->open, false);
 	low = r->low;
 	bad = c->bad;
+	/* The status is that of what waits, or it would look like a check that is paused. */
+	if (integrity_recalc_pending(ic))
+		r->action = &integrity_pass_recalculate;
 	spin_unlock(&r->lock);
 	DMINFO("%s: check given up at sector %llu, %s: %llu blocks bad", integrity_name(ic), low,
 	       why, bad);
