@@ -721,6 +721,37 @@ def read_all(dev, seed, block):
         list(pool.map(read, pieces(rng, size, block)))
 
 
+class Beside:
+    """Threads that do something to a device, what(fd, thread), again and again, beside the test."""
+
+    def __init__(self, path, number, what):
+        self.path, self.what = path, what
+        self.stop, self.error = False, None
+        self.done = [0] * number    # how often each did it
+        self.threads = [threading.Thread(target=self._run, args=(n,)) for n in range(number)]
+
+    def _run(self, n):
+        try:
+            with direct(self.path, os.O_RDWR) as (fd, _):
+                while not self.stop:
+                    self.what(fd, n)
+                    self.done[n] += 1
+        except Exception as error:
+            self.error = error
+
+    def __enter__(self):
+        for t in self.threads:
+            t.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stop = True
+        for t in self.threads:
+            t.join()
+        if self.error:
+            raise self.error
+
+
 def second_reads(dev, size, span, count):
     """Read for four seconds into a buffer of @size bytes that others change meanwhile, from places below
     @span: none may fail, and the disk must have had more reads than without that, as @count tells them."""

@@ -14,7 +14,6 @@
 PYTHONPATH=$DMI_TOP/tests/vm exec /usr/bin/python3 - << 'END'
 import itertools
 import json
-import threading
 
 from volume import *
 
@@ -91,44 +90,26 @@ def damage(v, sector, what):
     poke(disk, at, bytes([peek(disk, at, 1)[0] ^ rng.randrange(1, 256)]))
 
 
-class Load:
+class Load(Beside):
     """Reads and writes of blocks that are not damaged, in threads."""
 
     def __init__(self, dev, bs, keep_off, P):
-        spb = bs // SECTOR
-        self.free = [s for s in range(0, P, spb) if s not in keep_off]
-        self.dev, self.bs, self.stop, self.trouble, self.done = dev, bs, False, [], 0
-        self.threads = [threading.Thread(target=self.work, args=(i,)) for i in range(2)]
+        super().__init__(dev.path, 2, self.work)
+        self.free = [s for s in range(0, P, bs // SECTOR) if s not in keep_off]
+        self.bs = bs
+        self.rng = [random.Random(f"{SEED} {n}") for n in range(2)]
+        self.buffer = [mmap.mmap(-1, bs) for _ in range(2)]
 
-    def __enter__(self):
-        for t in self.threads:
-            t.start()
-        return self
-
-    def __exit__(self, *_):
-        self.stop = True
-        for t in self.threads:
-            t.join()
-        if self.trouble:
-            fail(f"foreground I/O: {self.trouble[0]}")
-
-    def work(self, i):
-        mine = random.Random(f"{SEED} {i}")
-        try:
-            with direct(self.dev.path, os.O_RDWR) as (fd, _):
-                buffer = mmap.mmap(-1, self.bs)
-                while not self.stop:
-                    at = mine.choice(self.free) * SECTOR
-                    if mine.randrange(2):
-                        os.preadv(fd, [buffer], at)
-                    else:
-                        buffer[:] = mine.randbytes(8) * (self.bs // 8)
-                        os.pwrite(fd, buffer, at)
-                    if not mine.randrange(100):
-                        os.fsync(fd)
-                    self.done += 1
-        except Exception as error:
-            self.trouble.append(error)
+    def work(self, fd, n):
+        mine, buffer = self.rng[n], self.buffer[n]
+        at = mine.choice(self.free) * SECTOR
+        if mine.randrange(2):
+            os.preadv(fd, [buffer], at)
+        else:
+            buffer[:] = mine.randbytes(8) * (self.bs // 8)
+            os.pwrite(fd, buffer, at)
+        if not mine.randrange(100):
+            os.fsync(fd)
 
 
 # --- what is damaged is found, no more and no less ---
@@ -158,7 +139,7 @@ def exactly(layout, mode, bs, hash_name):
             log.mark()
             expect_events(dev, "a check that finds something", 2, lambda: (dev.message("check"), over(dev)))
             expect_found(dev, bad, spb, what)
-            done = load.done
+            done = sum(load.done)
         expect_eq(Seen(dev).done, P, f"sectors checked, {what}")
         log.expect(f"check finished: {P} sectors in \\d+ s, \\d+ KiB/s, {len(bad)} blocks bad")
         # As many as the limit of the rate lets through.

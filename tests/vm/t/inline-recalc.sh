@@ -11,7 +11,6 @@
 
 . "$DMI_TOP/tests/vm/lib.sh"
 PYTHONPATH=$DMI_TOP/tests/vm exec /usr/bin/python3 - << 'END'
-import threading
 from volume import *
 from inline import *
 
@@ -28,43 +27,26 @@ def old_data(v, disk):
     return bytearray(data[first * disk.bs:])
 
 
-class Foreground:
+class Foreground(Beside):
     """Random reads and writes; knows what each block must have."""
 
     def __init__(self, path, model, bs):
-        self.path, self.model, self.bs = path, model, bs
-        self.stop, self.done, self.error = False, 0, None
-        self.thread = threading.Thread(target=self.run)
+        super().__init__(path, 1, self.work)
+        self.model, self.bs, self.size = model, bs, size_of(path)
+        self.rng, self.buffer = random.Random(8), mmap.mmap(-1, 256 << 10)
 
-    def run(self):
-        rng = random.Random(8)
-        try:
-            with direct(self.path, os.O_RDWR) as (fd, size):
-                buffer = mmap.mmap(-1, 256 << 10)
-                while not self.stop:
-                    n = self.bs * rng.choice((1, 1, 2, 7, (256 << 10) // self.bs))
-                    at = rng.randrange(0, (size - n) // self.bs + 1) * self.bs
-                    if rng.randrange(2):
-                        buffer[:n] = rng.randbytes(n)
-                        os.pwrite(fd, memoryview(buffer)[:n], at)
-                        self.model[at:at + n] = buffer[:n]
-                    else:
-                        os.preadv(fd, [memoryview(buffer)[:n]], at)
-                        if buffer[:n] != self.model[at:at + n]:
-                            fail(f"read of {n} bytes at {at}: not what was there")
-                    self.done += 1
-        except Exception as error:
-            self.error = error
-
-    def __enter__(self):
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.stop = True
-        self.thread.join()
-        if self.error:
-            raise self.error
+    def work(self, fd, _):
+        rng, buffer = self.rng, self.buffer
+        n = self.bs * rng.choice((1, 1, 2, 7, (256 << 10) // self.bs))
+        at = rng.randrange(0, (self.size - n) // self.bs + 1) * self.bs
+        if rng.randrange(2):
+            buffer[:n] = rng.randbytes(n)
+            os.pwrite(fd, memoryview(buffer)[:n], at)
+            self.model[at:at + n] = buffer[:n]
+        else:
+            os.preadv(fd, [memoryview(buffer)[:n]], at)
+            if buffer[:n] != self.model[at:at + n]:
+                fail(f"read of {n} bytes at {at}: not what was there")
 
 
 def over(dev):
@@ -128,8 +110,8 @@ for disk, options, start in ((Nvme("nva"), "internal_hash:crc32c", 0), (Nvme("nv
         dev.message("speed_min 1000000")
         dev.message("speed_max 0")
         wait_for("recalculation ends", lambda: over(dev), 180)
-        done = io.done
-        wait_for("I/O after it", lambda: io.done > done + 20 or io.error, 60)
+        done = io.done[0]
+        wait_for("I/O after it", lambda: io.done[0] > done + 20 or io.error, 60)
     expect_eq(dev.field(0), "0", f"{what}: mismatches")
     with direct(dev.path, os.O_RDONLY) as (fd, size):
         into = mmap.mmap(-1, size)
@@ -138,7 +120,7 @@ for disk, options, start in ((Nvme("nva"), "internal_hash:crc32c", 0), (Nvme("nv
         if into[:] != model[:size]:
             fail(f"{what}: not what was written")
     v.check()
-    say(f"{what}: {io.done} requests beside the recalculation")
+    say(f"{what}: {io.done[0]} requests beside the recalculation")
 
     # Again: what is right is not written, and what is not is.
     changed = [7 * v.spb, P - v.spb]        # not in the same chunk, of which all between is written

@@ -32,42 +32,13 @@ def fresh(options=f"journal_sectors:{2 * ONE}"):
     return v
 
 
-class Others:
-    """Threads that do something again and again; how often each did."""
-
-    def __init__(self, path, number, what):
-        self.path, self.stop, self.done, self.error = path, False, [0] * number, None
-        self.threads = [threading.Thread(target=self.run, args=(n, what)) for n in range(number)]
-
-    def run(self, n, what):
-        try:
-            with direct(self.path, os.O_RDWR) as (fd, _):
-                while not self.stop:
-                    what(fd, n)
-                    self.done[n] += 1
-        except Exception as error:
-            self.error = error
-
-    def __enter__(self):
-        for t in self.threads:
-            t.start()
-        return self
-
-    def __exit__(self, *_):
-        self.stop = True
-        for t in self.threads:
-            t.join()
-        if self.error:
-            raise self.error
-
-
 # --- room ---
 
 v = fresh()
 with v.open("commit_time:100000") as dev:
     # Each write takes a fifth of the journal, so of 24 that come only a few find room.
     noise = aligned(random.Random(2).randbytes(16 * BS))
-    with Others(dev.path, 24, lambda fd, n: os.pwrite(fd, noise, n * 16 * BS)) as others:
+    with Beside(dev.path, 24, lambda fd, n: os.pwrite(fd, noise, n * 16 * BS)) as others:
         wait_for("all have begun", lambda: min(others.done) >= 1, 60)
         before = list(others.done)
         wait_for("each writes a few times", lambda: min(map(int.__sub__, others.done, before)) >= 5, 60)
@@ -90,7 +61,7 @@ v = fresh(f"journal_sectors:{16 * ONE}")
 # So that a round of write-back takes longer than a flush, which only the journal has to wait for.
 v.data = Device("slow").create(12 << 11, f"delay {disk} 0 0 {disk} 0 30").path
 with v.open("allow_discards") as dev:
-    with Others(dev.path, 3, flushed) as others:
+    with Beside(dev.path, 3, flushed) as others:
         wait_for("flushes", lambda: min(others.done) > 3)
         longest = 0
         for n in range(10):
