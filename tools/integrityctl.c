@@ -456,6 +456,7 @@ static int run_pause(struct run *run)
 /* Where it may not write, the kernel takes 'idle' as well, and nothing goes on. */
 static int resume_recalculation(struct run *run)
 {
+	enum state state;
 	int status;
 
 	if (!device_is_read_only(&run->d)) {
@@ -464,7 +465,9 @@ static int resume_recalculation(struct run *run)
 			status = look_again(run);
 		if (status)
 			return status;
-		if (device_state(&run->d) != STATE_IDLE || !device_is_pending(&run->d)) {
+		state = device_state(&run->d);
+		if (!device_is_pending(&run->d) ||
+		    (state != STATE_FROZEN && state != STATE_IDLE)) {
 			run->begun = STATE_RECALCULATE;
 			return finish(run);
 		}
