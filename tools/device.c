@@ -60,8 +60,15 @@ static int run_task(struct dm_task *task)
 	error = dm_task_get_errno(task);
 	if (!error)
 		error = geteuid() ? EPERM : errno ? errno : EIO;
-	/* Asked by number, a device that is not there has no name to be found by. */
-	return error == ENODEV || error == ENXIO ? -ENODEVICE : -error;
+	return -error;
+}
+
+/* Asked by number, a device that is not there has no name to be found by. */
+static int run_look(struct dm_task *task)
+{
+	int r = run_task(task);
+
+	return r == -ENODEV ? -ENODEVICE : r;
 }
 
 /* --- one device --- */
@@ -140,7 +147,7 @@ static int read_status(const struct address *a, struct device *d)
 		return no_task();
 	r = address_task(task, a);
 	if (!r)
-		r = run_task(task);
+		r = run_look(task);
 	if (!r && (!dm_task_get_info(task, &info) || !info.exists))
 		r = -ENODEVICE;
 	if (!r)
@@ -172,7 +179,7 @@ static int read_table(struct device *d)
 	dm_task_secure_data(task);
 	r = address_task(task, &a);
 	if (!r)
-		r = run_task(task);
+		r = run_look(task);
 	if (!r)
 		r = target_of(task, &length, &params);
 	if (!r) {

@@ -153,13 +153,24 @@ static int need_control(const struct run *run, const char *instead)
 			instead ? instead : "");
 }
 
+static int complain_dead(const struct run *run, const char *kernel)
+{
+	return complain(run, EXIT_FAILED, kernel,
+			"%s: the device has failed, the kernel's log says why", run->d.name);
+}
+
 /* A device that has failed takes some messages, but nothing comes of them. */
 static int need_alive(const struct run *run)
 {
-	if (device_state(&run->d) != STATE_DEAD)
-		return EXIT_OK;
-	return complain(run, EXIT_FAILED, NULL, "%s: the device has failed, the kernel's log says why",
-			run->d.name);
+	return device_state(&run->d) == STATE_DEAD ? complain_dead(run, NULL) : EXIT_OK;
+}
+
+/* Has it failed since it was looked at. */
+static bool has_died(const struct run *run)
+{
+	struct device d = run->d;
+
+	return !device_refresh(&d) && device_state(&d) == STATE_DEAD;
 }
 
 /* Sends a message, or says why the kernel refused it. */
@@ -184,8 +195,10 @@ static int send(const struct run *run, const char *text, char **reply)
 		return complain(run, EXIT_UNSUPPORTED, reason,
 				"%s: the module that is loaded does not know '%s'", run->d.name,
 				text);
-	return complain(run, EXIT_ERROR, reason, "%s: the kernel refused '%s': %s", run->d.name,
-			text, device_error(r));
+	if (has_died(run))
+		return complain_dead(run, reason);
+	return complain(run, r == -EBUSY ? EXIT_BUSY : EXIT_ERROR, reason,
+			"%s: the kernel refused '%s': %s", run->d.name, text, device_error(r));
 }
 
 static int follow(const struct run *run, const struct device *list, size_t count)
@@ -398,6 +411,8 @@ static int run_recalculate(struct run *run)
 
 	if (!status)
 		status = need_control(run, "load its table again with the word 'recalculate'");
+	if (!status)
+		status = need_alive(run);
 	if (status)
 		return status;
 	if (d->status.have_mark && !device_is_pending(d) &&
@@ -414,6 +429,8 @@ static int run_restart(struct run *run)
 
 	if (!status)
 		status = need_control(run, "load its table again with the word 'reset_recalculate'");
+	if (!status)
+		status = need_alive(run);
 	return status ? status : begin_and_finish(run, "reset_recalculate", STATE_RECALCULATE);
 }
 
@@ -542,6 +559,8 @@ static int run_check(struct run *run)
 	status = get_device(run);
 	if (!status)
 		status = need_control(run, "reading the device verifies it, too");
+	if (!status)
+		status = need_alive(run);
 	if (status)
 		return status;
 	if (run->given & (OPT_START | OPT_LENGTH)) {
@@ -662,7 +681,7 @@ static void print_help(void)
 		printf("%s\n", options[i].help);
 	printf("\nExit status: 0 good; 1 an error; 2 wrong usage; 3 no such device; 4 not possible\n"
 	       "with the target that is loaded; 5 bad blocks; 6 pass or device failed; 7 pass paused or\n"
-	       "ended before its end. See integrityctl(8).\n");
+	       "ended before its end; 8 not now, the device is busy. See integrityctl(8).\n");
 }
 
 /* Something is wrong with the command line. The first that is counts. */

@@ -164,9 +164,9 @@ expect_match "$OUT" "complete"
 # --- what the kernel refuses, in its own words ---
 
 dmsetup suspend v
-ctl 1 restart v
+ctl 8 restart v
 expect_match "$OUT" "refused 'reset_recalculate': Device or resource busy: the device is suspended"
-json 1 restart v
+json 8 restart v
 in_json .error.kernel "the device is suspended, resume it first"
 dmsetup resume v
 
