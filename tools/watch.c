@@ -27,8 +27,7 @@ struct watched {
 	int status;		/* exit status, when it is over */
 	char how[256];		/* the same in words */
 	bool tell_last;		/* with nothing at work, the last pass is what was asked for */
-	bool recalculated;	/* a recalculation was seen at work, or begun by this command */
-	bool checked;		/* likewise, and the last that was seen was a check */
+	enum state pass;	/* seen at work, or begun by this command; STATE_IDLE for none */
 	double since;		/* start of the measurement of a rate that is not told */
 	uint64_t done_then;
 	bool printed;
@@ -81,37 +80,55 @@ static __printf(3, 4) void end(struct watched *w, int status, const char *fmt, .
 	va_end(args);
 }
 
+/* What is followed is a recalculation that is not complete, whatever pass the numbers are of. */
+static bool is_left(const struct watched *w)
+{
+	return w->pass == STATE_RECALCULATE && device_is_pending(&w->d);
+}
+
 /* A check that has come to its end leaves a recalculation paused that was so before. */
 static bool is_paused(const struct watched *w)
 {
 	uint64_t done, total;
 
-	return !device_pass(&w->d, &done, &total) || done < total;
+	if (is_left(w))
+		return true;
+	/* Where no block has a tag, a check has nothing to do. */
+	if (!device_pass(&w->d, &done, &total))
+		return w->pass != STATE_CHECK;
+	return done < total;
 }
 
 static void end_idle(struct watched *w)
 {
 	const struct status *s = &w->d.status;
-	bool seen = w->recalculated || w->checked;
+	bool seen = w->pass != STATE_IDLE;
 	const char *which = seen ? "" : "nothing to do, the last pass ";
 	uint64_t done, total;
 	bool pass = device_pass(&w->d, &done, &total);
 
 	if (!seen && !(pass && w->tell_last))
 		end(w, EXIT_OK, "nothing to do");
-	else if ((pass && done < total) || (w->recalculated && !w->checked && !s->have_mark))
+	else if (!pass && w->pass == STATE_CHECK)
+		end(w, EXIT_OK, "nothing to check, no block there has a tag");
+	else if ((pass && done < total) || is_left(w) ||
+		 (w->pass == STATE_RECALCULATE && !s->have_mark))
 		end(w, EXIT_STOPPED, "%swas ended before its end", which);
 	else
 		end(w, s->have_bad && s->bad ? EXIT_BAD_BLOCKS : EXIT_OK, "%shas ended", which);
 }
 
-/* A pass is at work, or was begun by this command. */
-static void see(struct watched *w, bool check)
+/* A pass is at work. Of one that went before nothing more is told. */
+static void see(struct watched *w, enum state pass)
 {
-	if (check)
-		w->checked = true;
-	else
-		w->recalculated = true;
+	if (w->pass != STATE_IDLE && w->pass != pass)
+		end(w, EXIT_STOPPED, "another pass runs now");
+	w->pass = pass;
+}
+
+static enum state pass_of(const struct device *d)
+{
+	return device_is_check(d) ? STATE_CHECK : STATE_RECALCULATE;
 }
 
 /* Is it over, and how. */
@@ -119,14 +136,9 @@ static void judge(struct watched *w)
 {
 	switch (device_state(&w->d)) {
 	case STATE_RECALCULATE:
-		/* Of a check that went before nothing more is told. */
-		if (w->checked)
-			end(w, EXIT_STOPPED, "another pass runs now");
-		see(w, false);
-		break;
 	case STATE_CHECK:
 	case STATE_SUSPENDED:
-		see(w, device_is_check(&w->d));
+		see(w, pass_of(&w->d));
 		break;
 	case STATE_FROZEN:
 		if (is_paused(w))
@@ -413,13 +425,11 @@ static bool look_at_all(struct watched *w, size_t count)
 /* What was at work when the device was found may be over before the first look. */
 static struct watched begin(const struct device *d, const struct watch_options *opt)
 {
-	struct watched w = { .d = *d, .tell_last = opt->tell_last };
-
-	if (opt->begun)
-		see(&w, opt->begun == STATE_CHECK);
-	else if (device_is_working(d))
-		see(&w, device_is_check(d));
-	return w;
+	return (struct watched) {
+		.d = *d,
+		.tell_last = opt->tell_last,
+		.pass = opt->begun || !device_is_working(d) ? opt->begun : pass_of(d),
+	};
 }
 
 static int watch_none(const struct watch_options *opt)
