@@ -160,9 +160,12 @@ struct watch_options {
 
 /*
  * From now on signals that tell us to end do so in watch() only, also those that come before. It
- * calls this itself.
+ * calls this itself. Those that were ignored when we were started still are.
  */
 void catch_signals(void);
+
+/* The exit status for the signal that was caught, or 0. */
+int signal_status(void);
 
 /* Of two exit statuses the worse. */
 int worse(int a, int b);

@@ -224,14 +224,14 @@ static int finish(struct run *run)
 	if (run->given & OPT_WAIT)
 		return follow(run, &run->d, 1);
 	if (!(run->given & OPT_JSON))
-		return EXIT_OK;
+		return signal_status();
 	status = look_again(run);
 	if (status)
 		return status;
 	begin_json(run, &j);
 	json_device(&j, "device", &run->d);
 	end_json(&j);
-	return EXIT_OK;
+	return signal_status();
 }
 
 static int send_and_finish(struct run *run, const char *text)
@@ -440,8 +440,11 @@ static int run_restart(struct run *run)
  */
 static int pause_pass(struct run *run)
 {
-	int status = send(run, "frozen", NULL);
+	int status;
 
+	/* Told to end between the two messages, we still send the second. */
+	catch_signals();
+	status = send(run, "frozen", NULL);
 	if (!status)
 		status = look_again(run);
 	if (status || !device_frozen_for_nothing(&run->d))
@@ -542,13 +545,23 @@ static int run_cancel(struct run *run)
 	}
 	if (!device_is_pending(d))
 		return send_and_finish(run, "idle");
-	if (!device_is_check(d))
-		return send_and_finish(run, "cancel_recalculate");
-	/* This lets the recalculation go on that was paused, or had failed, before the check. */
-	status = send(run, "idle", NULL);
-	if (!status)
+	if (device_is_check(d)) {
+		/* This lets the recalculation go on that was paused, or failed, before. */
+		catch_signals();
+		status = send(run, "idle", NULL);
+		if (!status)
+			status = pause_pass(run);
+		return status ? status : finish(run);
+	}
+	/* It may be complete by now. Suspended, it cannot be. */
+	if (device_state(d) == STATE_RECALCULATE) {
 		status = pause_pass(run);
-	return status ? status : finish(run);
+		if (status)
+			return status;
+		if (!device_is_pending(d))
+			return finish(run);
+	}
+	return send_and_finish(run, "cancel_recalculate");
 }
 
 static int run_check(struct run *run)

@@ -43,11 +43,20 @@ static void on_signal(int number)
 
 void catch_signals(void)
 {
-	struct sigaction action = { .sa_handler = on_signal };
+	static const int numbers[] = { SIGINT, SIGTERM, SIGHUP };
+	const struct sigaction action = { .sa_handler = on_signal };
+	struct sigaction old;
+	size_t i;
 
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
-	sigaction(SIGHUP, &action, NULL);
+	for (i = 0; i < ARRAY_SIZE(numbers); i++)
+		/* Such as by nohup. */
+		if (!sigaction(numbers[i], NULL, &old) && old.sa_handler != SIG_IGN)
+			sigaction(numbers[i], &action, NULL);
+}
+
+int signal_status(void)
+{
+	return caught ? 128 + caught : 0;
 }
 
 static double now(void)
@@ -242,7 +251,7 @@ static void stop(struct watched *w, size_t count, const struct watch_options *op
 		if (!w[i].over && opt->pause_on_signal && device_is_check(&w[i].d))
 			pause_check(&w[i]);
 		if (!w[i].over)
-			end(&w[i], 128 + caught, "goes on, a signal ended the watching");
+			end(&w[i], signal_status(), "goes on, a signal ended the watching");
 	}
 }
 
