@@ -337,6 +337,7 @@ int device_list(struct device **list, size_t *count, size_t *strange)
 		free(*list);
 		*list = NULL;
 		*count = 0;
+		*strange = 0;
 		return r;
 	}
 	if (*count)
