@@ -200,7 +200,8 @@ CHECKPATCH_IGNORE = LONG_LINE_STRING
 TOOL_IGNORE = PREFER_DEFINED_ATTRIBUTE_MACRO VOLATILE CAMELCASE
 TOOL_SOURCES := $(wildcard tools/*.c tools/*.h)
 SCRIPTS = .ci/run tests/demo/run tests/demo/guest tests/setup.sh tests/vm/lab.sh tests/vm/lib.sh tests/vm/agent \
-	tests/vm/guest-init tests/vm/init tools/integrityctl.bash debian/integrityctl.prerm debian/integrityctl.postrm
+	tests/vm/guest-init tests/vm/init tools/integrityctl.bash debian/integrityctl.postinst \
+	debian/integrityctl.prerm debian/integrityctl.postrm
 
 style:
 	@mkdir -p build

@@ -49,6 +49,7 @@ has "$tool" usr/sbin/integrityctl usr/bin/dm-integrity-exporter usr/share/man/ma
 	usr/share/bash-completion/completions/integrityctl usr/share/integrityctl/integrityctl.schema.json \
 	lib/systemd/system/dm-integrity-check@.service lib/systemd/system/dm-integrity-check@.timer \
 	lib/systemd/system/dm-integrity-exporter.service lib/systemd/system/dm-integrity-exporter.timer
+dpkg-deb -I "$tool" postinst | grep -q daemon-reload || fail "no postinst has systemd see the units"
 dpkg-deb -f "$tool" Depends | grep -q libdevmapper || fail "no dependency on libdevmapper"
 
 cat > "$RESULTS/guest" << 'END'
@@ -66,9 +67,9 @@ wants=/etc/systemd/system/timers.target.wants stamps=/var/lib/systemd/timers met
 # As if somebody had enabled them, and they had run.
 mkdir -p "$wants" "$stamps" "$metrics"
 ln -s /lib/systemd/system/dm-integrity-check@.timer "$wants/dm-integrity-check@a\\x2bb.timer"
-touch "$stamps/stamp-dm-integrity-check@a\\x2bb.timer" "$metrics/dm-integrity.prom"
+touch "$stamps/stamp-dm-integrity-check@a\\x2bb.timer" "$metrics/dm-integrity.prom" "$metrics/.dm-integrity-abc"
 dpkg --no-triggers -r integrityctl
-[ ! -e "$metrics/dm-integrity.prom" ]
+[ -z "$(find "$metrics" -name '*dm-integrity*')" ]
 [ -L "$wants/dm-integrity-check@a\\x2bb.timer" ]
 dpkg --no-triggers -P integrityctl dm-integrity-dkms
 [ ! -e "/usr/src/dm-integrity-$3" ]
