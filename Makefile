@@ -91,8 +91,15 @@ install: module install-man
 install-man:
 	install -D -m 644 Documentation/dm-integrity.4 $(MODULE_MAN)
 
+# The manual goes with the last that it came with: modules, and the source for dkms.
+define remove_man
+[ -e "$(DKMS_DIR)" ] || compgen -G "$(MODULE_ROOT)/lib/modules/*/updates/dm_integrity.ko" > /dev/null ||
+	rm -f $(MODULE_MAN)
+endef
+
 uninstall:
-	rm -f $(MODULE_DIR)/dm_integrity.ko $(MODULE_MAN)
+	rm -f $(MODULE_DIR)/dm_integrity.ko
+	$(remove_man)
 	depmod $(if $(MODULE_ROOT),-b $(MODULE_ROOT)) $(KVER)
 
 # debian/changelog is where the version is.
@@ -138,6 +145,8 @@ DKMS_DIR = $(DESTDIR)/usr/src/dm-integrity-$(VERSION)
 DEPMOD_CONF = $(DESTDIR)/lib/depmod.d/dm-integrity.conf
 # What dkms of this machine says of our version; with DESTDIR it is another machine's.
 DKMS_STATUS = $(if $(DESTDIR),,$$(dkms status -m dm-integrity -v $(VERSION) 2> /dev/null || true))
+# The Debian package that has the source there.
+DKMS_OWNER = $(if $(DESTDIR),,$$(dpkg-query -S $(DKMS_DIR)/dkms.conf 2> /dev/null | sed 's/:.*//' || true))
 
 install-dkms: install-man
 	for f in $(SOURCES) COPYING; do
@@ -152,11 +161,16 @@ install-dkms: install-man
 	esac
 
 uninstall-dkms:
+	if [ -n "$(DKMS_OWNER)" ]; then
+		echo "make: $(DKMS_DIR) belongs to $(DKMS_OWNER): remove that package" >&2
+		exit 1
+	fi
 	if [ -n "$(DKMS_STATUS)" ]; then
 		dkms remove dm-integrity/$(VERSION) --all
 	fi
 	rm -rf $(DKMS_DIR)
-	rm -f $(DEPMOD_CONF) $(MODULE_MAN)
+	rm -f $(DEPMOD_CONF)
+	$(remove_man)
 
 # In a copy, since dpkg-buildpackage leaves its results beside the tree.
 deb:
