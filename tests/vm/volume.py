@@ -297,6 +297,11 @@ def reads(dev):
     return io_counts(dev)[0]
 
 
+def in_flight(dev):
+    """How many reads and writes now."""
+    return io_counts(dev)[8]
+
+
 # --- superblocks (1.2) ---
 
 FIELDS = {

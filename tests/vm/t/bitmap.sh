@@ -160,10 +160,11 @@ def held():
         v.data = data
         write = pool.submit(put, dev, 9)
         wait_for("the bit", lambda: dirty(v) == {9})
+        wait_for("the write", lambda: in_flight(below.path))
         seen = 0
         while True:
             found = dirty(v)
-            if write.done():
+            if not in_flight(below.path):
                 break
             expect_eq(found, {9}, "a region that is being written to")
             seen += 1

@@ -7,6 +7,7 @@
 # journal goes on so that a second crash loses nothing either.
 # host: yes
 # kernels: 6.12
+# long-kernels: 6.1
 # timeout: 600
 
 exec /usr/bin/python3 "$DMI_TOP/tests/vm/journal-crash"

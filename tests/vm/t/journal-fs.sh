@@ -5,6 +5,7 @@
 # every file that was flushed holds what was written, every other can be read, and the oracle finds every
 # tag right. Tags are being recalculated meanwhile.
 # kernels: 6.12
+# long-kernels: 6.1
 # timeout: 420
 # disks: 340M
 

@@ -3,6 +3,7 @@
 # The examples of Documentation/use.rst print what is printed there. Lines of a console block that
 # begin with '# ' are run, the others are what they print, where '...' stands for anything.
 # kernels: 6.12
+# long-kernels: 6.1
 # long: yes
 # cpus: 1
 # timeout: 300
