@@ -160,11 +160,11 @@ def held():
         v.data = data
         write = pool.submit(put, dev, 9)
         wait_for("the bit", lambda: dirty(v) == {9})
-        wait_for("the write", lambda: in_flight(below.path))
+        wait_for("the write", lambda: in_flight(dev.path))
         seen = 0
         while True:
             found = dirty(v)
-            if not in_flight(below.path):
+            if not in_flight(dev.path):
                 break
             expect_eq(found, {9}, "a region that is being written to")
             seen += 1
