@@ -33,7 +33,7 @@ enum {
 	EXIT_BAD_BLOCKS = 5,	/* the pass ended, or the list is told, with bad blocks */
 	EXIT_FAILED = 6,	/* the pass or the device failed */
 	EXIT_STOPPED = 7,	/* the pass is paused or was ended before its end */
-	EXIT_BUSY = 8,		/* the kernel refused for now: another pass, or suspended */
+	EXIT_BUSY = 8,		/* refused while another pass is under way, or suspended */
 };
 
 /* --- device.c --- */

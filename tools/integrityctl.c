@@ -165,6 +165,16 @@ static int need_alive(const struct run *run)
 	return device_state(&run->d) == STATE_DEAD ? complain_dead(run, NULL) : EXIT_OK;
 }
 
+/* Looks at the device that a command is to control. */
+static int get_controlled(struct run *run, const char *instead)
+{
+	int status = get_device(run);
+
+	if (!status)
+		status = need_control(run, instead);
+	return status ? status : need_alive(run);
+}
+
 /* Has it failed since it was looked at. */
 static bool has_died(const struct run *run)
 {
@@ -407,12 +417,8 @@ static int run_bad_blocks(struct run *run)
 static int run_recalculate(struct run *run)
 {
 	const struct device *d = &run->d;
-	int status = get_device(run);
+	int status = get_controlled(run, "load its table again with the word 'recalculate'");
 
-	if (!status)
-		status = need_control(run, "load its table again with the word 'recalculate'");
-	if (!status)
-		status = need_alive(run);
 	if (status)
 		return status;
 	if (d->status.have_mark && !device_is_pending(d) &&
@@ -425,12 +431,8 @@ static int run_recalculate(struct run *run)
 
 static int run_restart(struct run *run)
 {
-	int status = get_device(run);
+	int status = get_controlled(run, "load its table again with the word 'reset_recalculate'");
 
-	if (!status)
-		status = need_control(run, "load its table again with the word 'reset_recalculate'");
-	if (!status)
-		status = need_alive(run);
 	return status ? status : begin_and_finish(run, "reset_recalculate", STATE_RECALCULATE);
 }
 
@@ -455,12 +457,8 @@ static int pause_pass(struct run *run)
 
 static int run_pause(struct run *run)
 {
-	int status = get_device(run);
+	int status = get_controlled(run, "'dmsetup suspend' stops it, and all I/O with it");
 
-	if (!status)
-		status = need_control(run, "'dmsetup suspend' stops it, and all I/O with it");
-	if (!status)
-		status = need_alive(run);
 	if (status)
 		return status;
 	if (device_state(&run->d) == STATE_IDLE) {
@@ -500,12 +498,8 @@ static int resume_recalculation(struct run *run)
 static int run_resume(struct run *run)
 {
 	const struct device *d = &run->d;
-	int status = get_device(run);
+	int status = get_controlled(run, NULL);
 
-	if (!status)
-		status = need_control(run, NULL);
-	if (!status)
-		status = need_alive(run);
 	if (status)
 		return status;
 	switch (device_state(d)) {
@@ -530,12 +524,8 @@ static int run_resume(struct run *run)
 static int run_cancel(struct run *run)
 {
 	const struct device *d = &run->d;
-	int status = get_device(run);
+	int status = get_controlled(run, NULL);
 
-	if (!status)
-		status = need_control(run, NULL);
-	if (!status)
-		status = need_alive(run);
 	if (status)
 		return status;
 	if (device_state(d) == STATE_IDLE) {
@@ -567,13 +557,8 @@ static int run_cancel(struct run *run)
 static int run_check(struct run *run)
 {
 	char text[64] = "check";
-	int status;
+	int status = get_controlled(run, "reading the device verifies it, too");
 
-	status = get_device(run);
-	if (!status)
-		status = need_control(run, "reading the device verifies it, too");
-	if (!status)
-		status = need_alive(run);
 	if (status)
 		return status;
 	if (run->given & (OPT_START | OPT_LENGTH)) {
