@@ -17,6 +17,7 @@ Section numbers are those of Documentation/on-disk-format.rst.
 import contextlib
 import ctypes
 import errno
+import fcntl
 import functools
 import hashlib
 import hmac
@@ -809,6 +810,19 @@ def read_at(dev, offset, length):
         buffer = mmap.mmap(-1, length)
         done = os.preadv(fd, [buffer], offset)
         return bytes(buffer[:done])
+
+
+def discard_at(dev, offset, length):
+    fd = os.open(dev, os.O_RDWR)
+    try:
+        fcntl.ioctl(fd, BLKDISCARD, struct.pack("QQ", offset, length))
+    finally:
+        os.close(fd)
+
+
+def sync(dev):
+    with direct(dev, os.O_RDWR) as (fd, _):
+        os.fsync(fd)
 
 
 def write_at(dev, offset, data):

@@ -88,8 +88,7 @@ def bits(layout):
         put(dev, region)
         wrote.add(region)
         expect_eq(dirty(v), wrote, f"{layout}: dirty regions")
-    with direct(dev.path, os.O_RDWR) as (fd, _):
-        os.fsync(fd)
+    sync(dev.path)
     expect_eq(dirty(v), wrote, f"{layout}: a flush of the user clears nothing")
     # Reads leave no trace, and what lies over a border dirties both sides.
     read_at(dev.path, 0, 1 << 20)

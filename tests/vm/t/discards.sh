@@ -11,7 +11,6 @@
 
 . "$DMI_TOP/tests/vm/lib.sh"
 PYTHONPATH=$DMI_TOP/tests/vm exec /usr/bin/python3 - << 'END'
-import fcntl
 import json
 
 from volume import *
@@ -21,19 +20,6 @@ run("modprobe", "null_blk", "nr_devices=3", "gb=2", "memory_backed=1", "discard=
 DATA = Device("data").create(MIB << 11, "linear /dev/nullb0 0").path
 META = Device("meta").create(MIB << 11, "linear /dev/nullb1 0").path
 KEYED_HASH = f"hmac(sha256):{KEY}"
-
-
-def discard(dev, at, length):
-    fd = os.open(dev, os.O_RDWR)
-    try:
-        fcntl.ioctl(fd, 0x1277, struct.pack("QQ", at, length))
-    finally:
-        os.close(fd)
-
-
-def sync(dev):
-    with direct(dev, os.O_RDWR) as (fd, _):
-        os.fsync(fd)
 
 
 def volume(layout, bs, h, mode):
@@ -83,7 +69,7 @@ def scenario(v, word, seed, module):
                 expected[at:at + len(data)] = data
                 gone -= set(range(first, first + len(data) // bs))
             if what in "dx":
-                discard(dev.path, at, length)
+                discard_at(dev.path, at, length)
                 expected[at:at + length] = bytes(length)
                 gone |= set(range(first, first + count))
         # Over one that was discarded.
@@ -150,16 +136,16 @@ for mode in "DBJ":
     v.format()
     with v.open("allow_discards bitmap_flush_interval:1000000") as dev:
         size = size_of(dev.path)
-        discard(dev.path, 0, size)
+        discard_at(dev.path, 0, size)
         sync(dev.path)
         before = written(META)[1]
         for _ in range(3):
-            discard(dev.path, 0, size)
+            discard_at(dev.path, 0, size)
         sync(dev.path)
         expect_eq(written(META)[1], before, f"mode {mode}: sectors written to the metadata device by discarding again")
     for other in (v.mode, "R"):
         with v.open("allow_discards" if other == "R" else "", mode=other, length=8) as dev:
-            expect_refused((errno.EOPNOTSUPP, errno.EROFS, errno.EPERM), f"mode {other}: discard", discard, dev.path, 0, 4096)
+            expect_refused((errno.EOPNOTSUPP, errno.EROFS, errno.EPERM), f"mode {other}: discard", discard_at, dev.path, 0, 4096)
 
 # Many at a time beside writes in J: neither waits for ever, and each block is one or the other.
 v = volume("meta", 4096, "crc32c", "J")
@@ -175,9 +161,9 @@ with v.open("allow_discards") as dev, ThreadPoolExecutor(8) as pool:
         if n % 3:
             write_at(dev.path, at * 4096, bytes([1 + n % 255]) * 4096)
         else:
-            discard(dev.path, at * 4096, min(32, blocks - at) * 4096)
+            discard_at(dev.path, at * 4096, min(32, blocks - at) * 4096)
 
-    discard(dev.path, 0, blocks * 4096)
+    discard_at(dev.path, 0, blocks * 4096)
     list(pool.map(one, range(600)))
     text = contents(dev.path)
     for at in range(0, len(text), 4096):
@@ -205,7 +191,7 @@ for mode in "DBJ":
         below.resume()
         number = f"{dev.info.major},{dev.info.minor}"
         (TRACING / "trace").write_text("")
-        discard(dev.path, 0, 1 << 16)
+        discard_at(dev.path, 0, 1 << 16)
         ended = re.findall(rf"block_bio_complete: {number} D\S* .*\[(-?\d+)\]", (TRACING / "trace").read_text())
         expect_eq(set(ended), {"0"}, f"mode {mode}: errors of discards on a device that refuses them")
         read_all(dev.path, 3, 4096)
@@ -230,7 +216,7 @@ for module in ("ours", "intree"):
         with v.open("allow_discards") as dev:
             size = size_of(dev.path)
             began = time.monotonic()
-            discard(dev.path, 0, size)
+            discard_at(dev.path, 0, size)
             times[module, mode] = time.monotonic() - began
         run("blkdiscard", BIG)
 for mode in "DBJ":

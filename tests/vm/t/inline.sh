@@ -235,8 +235,7 @@ with v.open() as dev:
     fd = os.open(dev.path, os.O_RDWR | os.O_DIRECT | os.O_DSYNC)
     os.pwrite(fd, memoryview(aligned(pattern(7, 512))), 0)
     os.close(fd)
-    with direct(dev.path, os.O_RDWR) as (fd, _):
-        os.fsync(fd)
+    sync(dev.path)
     event.write_text("0")
     ops = re.findall(r"block_rq_issue: \d+,\d+ (\w+) ", (TRACING / "trace").read_text())
     if not any(o.startswith("F") or "F" in o.lstrip("F") for o in ops):

@@ -117,8 +117,7 @@ with v.open() as dev:
     write_at(dev.path, 8192, b"x" * 8192)
     time.sleep(1)
     expect_eq(used_entries(v), 0, "entries on the disk with commit_time of an hour, without a flush")
-    with direct(dev.path, os.O_RDWR) as (fd, _):
-        os.fsync(fd)
+    sync(dev.path)
     expect_eq(used_entries(v), 2, "entries on the disk after a flush")
     expect_eq(read_at(dev.path, 8192, 8192), b"x" * 8192, "what is in the journal")
     copy(disk, spare)

@@ -9,8 +9,6 @@
 
 . "$DMI_TOP/tests/vm/lib.sh"
 PYTHONPATH=$DMI_TOP/tests/vm exec /usr/bin/python3 - << 'END'
-import fcntl
-
 from volume import *
 
 load("ours")
@@ -67,8 +65,7 @@ with v.open("allow_discards") as dev:
         for n in range(10):
             write_at(dev.path, n * BS, noise[:BS])
             begin = time.monotonic()
-            with direct(dev.path, os.O_RDWR) as (fd, _):
-                fcntl.ioctl(fd, BLKDISCARD, struct.pack("QQ", n * BS, BS))
+            discard_at(dev.path, n * BS, BS)
             longest = max(longest, time.monotonic() - begin)
     say(f"beside {sum(others.done)} flushes a discard took {longest:.2f} s at most")
     if longest > (24 if DEBUG else 8):
@@ -84,8 +81,7 @@ with v.open("commit_time:100000 journal_watermark:100") as dev:
     new = random.Random(5).randbytes(200 * BS)
     for n in range(0, 200, 10):
         write_at(dev.path, n * BS, new[n * BS:(n + 10) * BS])
-    with direct(dev.path, os.O_RDWR) as (fd, _):
-        os.fsync(fd)
+    sync(dev.path)
     copy(disk, image)
     copy(meta, image_meta)
 low = holes("low", image, (10 * 8, 8))

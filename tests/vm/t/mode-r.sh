@@ -33,8 +33,7 @@ def setup(layout, bs):
 def dirty_journal(v):
     dev = v.open("commit_time:1000000 journal_watermark:100", mode="J")
     write_at(dev.path, 0, pattern(1, v.sb.provided * SECTOR)[:v.block_size])
-    with direct(dev.path, os.O_RDWR) as (fd, _):
-        os.fsync(fd)
+    sync(dev.path)
     image = [contents(d) for d in v.disks]
     dev.remove()
     for d, i in zip(v.disks, image):
