@@ -598,29 +598,31 @@ static int integrity_preresume(struct dm_target *ti)
 	 * ends with the error.
 	 */
 	r = atomic_read(&ic->failed);
-	if (r && !ic->activated)
+	if (r) {
+		if (ic->activated)
+			return 0;
 		DMERR("%s: cannot resume: the first resume of this table failed; load it again",
 		      integrity_name(ic));
-	if (r)
-		return ic->activated ? 0 : r;
+		return r;
+	}
 
 	/* No message may come between what is read here and what is made of it. */
 	mutex_lock(&ic->recalc.control);
 	r = integrity_activate(ic, why, sizeof(why));
 	mutex_unlock(&ic->recalc.control);
+	if (!r)
+		return 0;
 	/*
 	 * Tags that a replay stored, and could not flush, are not to be written when this table
 	 * goes: another may be live then, and have newer ones.
 	 */
-	if (r)
-		integrity_tags_drain(ic);
-	if (r && ic->activated) {
+	integrity_tags_drain(ic);
+	if (ic->activated) {
 		/* Left suspended, all above would wait for ever instead of getting an error. */
 		integrity_fail(ic, why, r);
 		return 0;
 	}
-	if (r)
-		DMERR("%s: cannot resume: %s (error %d)", integrity_name(ic), why, r);
+	DMERR("%s: cannot resume: %s (error %d)", integrity_name(ic), why, r);
 	return r;
 }
 

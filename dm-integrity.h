@@ -615,21 +615,19 @@ int integrity_read_again(struct integrity_tag_cursor *cur, u64 sector, u64 secto
  * @shared: how the range of a chunk is held
  * @run: how many sectors from @sector on are to be treated alike, and are they to be left out. NULL
  * when nothing is
- * @skipped: some were left out; recalc.low was moved. May be NULL
  * @begin: the range of the chunk in hand is held, its data will be read: fetch what else is needed
  * @blocks: the data of [sector, sector + sectors), logical sectors, is in the worker's pages, from
  * byte @skip of the first on. Return: 0; -EINTR when it was given up half way, because the pass
  * stops; or an error that the pass fails with
  * @unreadable: data of these could not be read, not even alone. @what is "data"
- * @given_back: the chunk in hand is done, or given up half way, and then as short as what is done
- * of it; recalc.low was moved. May be NULL
+ * @low_moved: recalc.low was moved: a chunk was given back, or some were left out. May be NULL
  * @save_due: is the position to be saved now; a claim that only one worker gets. May be NULL
  * @save: save it, if it is not. When @save_due said so, and when the pass ends or fails. Return: 0
  * or an error that the pass fails with. May be NULL
  * @ended: the pass came to its end. Return: how many blocks it counted
  *
- * Those that get a worker are called by it; they may sleep, with the exception of @given_back.
- * That one, @run, @skipped, @save_due and @ended are called with recalc.lock held.
+ * Those that get a worker are called by it; they may sleep. @run, @low_moved, @save_due and @ended
+ * are called with recalc.lock held.
  */
 struct integrity_pass_action {
 	const char *word;
@@ -637,12 +635,11 @@ struct integrity_pass_action {
 	const char *bad;
 	bool shared;
 	u64 (*run)(struct dm_integrity_c *ic, u64 sector, bool *skip);
-	void (*skipped)(struct dm_integrity_c *ic);
 	void (*begin)(struct integrity_pass_worker *w);
 	int (*blocks)(struct integrity_pass_worker *w, u64 sector, u64 sectors, unsigned int skip);
 	void (*unreadable)(struct integrity_pass_worker *w, u64 sector, u64 sectors,
 			   const char *what, int error);
-	void (*given_back)(struct dm_integrity_c *ic);
+	void (*low_moved)(struct dm_integrity_c *ic);
 	bool (*save_due)(struct dm_integrity_c *ic);
 	int (*save)(struct dm_integrity_c *ic);
 	u64 (*ended)(struct dm_integrity_c *ic);
@@ -790,7 +787,8 @@ int integrity_recalc_permitted(struct dm_integrity_c *ic);
 /*
  * May tags be made where a bitmap says that they are wrong. In mode B a key does not stop that: it
  * would never come back from a crash. It does where the table has a key for the superblock's MAC,
- * and the superblock says that it has none; and in other modes, which have no bitmap of their own.
+ * which the superblock may deny to have, and in other modes, which have no bitmap of their own:
+ * there integrity_recalc_permitted() says it.
  */
 bool integrity_recovery_permitted(struct dm_integrity_c *ic);
 
@@ -812,7 +810,7 @@ void integrity_recalc_resume(struct dm_integrity_c *ic);
 void integrity_recalc_presuspend(struct dm_integrity_c *ic);
 void integrity_recalc_presuspend_undo(struct dm_integrity_c *ic);
 
-/* Stop the workers and save the position. Context: may sleep. */
+/* Wait for the workers, and save the position. Context: may sleep. */
 void integrity_recalc_suspend(struct dm_integrity_c *ic);
 
 /* The machine goes down: stop and save, if this table is live. Context: may sleep. */

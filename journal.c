@@ -169,11 +169,12 @@ static void write_some(struct integrity_io *io, bool called)
 	struct dm_integrity_c *ic = io->ic;
 	struct integrity_journal *j = &ic->journal;
 	u32 lspb = ic->layout.log2_sectors_per_block, left;
-	bool first = !called;
 	unsigned long flags;
 	struct entries e;
 
 	while (io->done < io->sectors) {
+		bool first = !called && !io->done;
+
 		if (unlikely(atomic_read(&ic->failed))) {
 			integrity_io_error(io, -EIO);
 			break;
@@ -199,7 +200,6 @@ static void write_some(struct integrity_io *io, bool called)
 		}
 		spin_unlock_irqrestore(&j->lock, flags);
 		fill_entries(io, &e);
-		first = false;
 	}
 	if (called) {
 		spin_lock_irqsave(&j->lock, flags);

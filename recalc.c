@@ -217,11 +217,10 @@ const struct integrity_pass_action integrity_pass_recalculate = {
 	.noun = "recalculation",
 	.bad = "unreadable",
 	.run = run_to_make,
-	.skipped = mark_moved,
+	.low_moved = mark_moved,
 	.begin = begin_chunk,
 	.blocks = make_tags,
 	.unreadable = skip_unreadable,
-	.given_back = mark_moved,
 	.save_due = checkpoint_due,
 	.save = checkpoint,
 	.ended = recalculated,
@@ -311,6 +310,16 @@ void integrity_recalc_resume(struct dm_integrity_c *ic)
 	mutex_unlock(&r->control);
 }
 
+/* Wait for the workers that were told to stop, and save the position. */
+static void stop_suspended(struct dm_integrity_c *ic)
+{
+	int err = stop_workers(ic);
+
+	if (err)
+		DMERR("%s: the position of the recalculation was not saved (error %d)",
+		      integrity_name(ic), err);
+}
+
 void integrity_recalc_presuspend(struct dm_integrity_c *ic)
 {
 	mutex_lock(&ic->recalc.control);
@@ -324,8 +333,7 @@ void integrity_recalc_presuspend_undo(struct dm_integrity_c *ic)
 
 	mutex_lock(&r->control);
 	/* Some may have seen the suspend, and gone, and some not. */
-	if (stop_workers(ic))
-		DMERR("%s: the position of the recalculation was not saved", integrity_name(ic));
+	stop_suspended(ic);
 	if (integrity_pass_do(r, INTEGRITY_PASS_RESUME) && integrity_pass_running(r))
 		start_workers(ic);
 	mutex_unlock(&r->control);
@@ -334,14 +342,9 @@ void integrity_recalc_presuspend_undo(struct dm_integrity_c *ic)
 void integrity_recalc_suspend(struct dm_integrity_c *ic)
 {
 	struct integrity_recalc *r = &ic->recalc;
-	int err;
 
 	mutex_lock(&r->control);
-	integrity_pass_do(r, INTEGRITY_PASS_SUSPEND);
-	err = stop_workers(ic);
-	if (err)
-		DMERR("%s: the position of the recalculation was not saved (error %d)",
-		      integrity_name(ic), err);
+	stop_suspended(ic);
 	r->live = false;
 	mutex_unlock(&r->control);
 }
@@ -367,8 +370,7 @@ int integrity_recalc_permitted(struct dm_integrity_c *ic)
 
 bool integrity_recovery_permitted(struct dm_integrity_c *ic)
 {
-	return ic->mode->keeps_bitmap &&
-	       (!ic->params.journal_mac.key_len || !integrity_recalc_permitted(ic));
+	return ic->mode->keeps_bitmap && !ic->params.journal_mac.key_len;
 }
 
 /* Set flag and position on the disk, then in memory. Nothing runs. */

@@ -290,8 +290,9 @@ static void range_granted(struct integrity_range *range)
 }
 
 /* recalc.lock is held. */
-static void find_low(struct integrity_recalc *r)
+static void move_low(struct dm_integrity_c *ic)
 {
+	struct integrity_recalc *r = &ic->recalc;
 	const struct integrity_pass_worker *w;
 	u64 low = r->next;
 
@@ -299,6 +300,8 @@ static void find_low(struct integrity_recalc *r)
 	if (w)
 		low = w->start;
 	r->low = min(low, r->unfinished);
+	if (r->action->low_moved)
+		r->action->low_moved(ic);
 }
 
 /*
@@ -332,9 +335,7 @@ static bool take_chunk(struct integrity_pass_worker *w)
 			run = min(run, w->action->run(ic, r->next, &skip));
 		if (skip) {
 			r->next += run;
-			find_low(r);
-			if (w->action->skipped)
-				w->action->skipped(ic);
+			move_low(ic);
 			spin_unlock(&r->lock);
 			cond_resched();
 			continue;
@@ -394,9 +395,7 @@ static void give_back_chunk(struct integrity_pass_worker *w, u64 taken)
 		r->unfinished = min(r->unfinished, w->start + w->sectors);
 	else
 		r->bad += w->bad;
-	find_low(r);
-	if (w->action->given_back)
-		w->action->given_back(ic);
+	move_low(ic);
 	spin_unlock(&r->lock);
 }
 
