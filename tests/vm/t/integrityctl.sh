@@ -5,7 +5,7 @@
 # terminal and into a log; keys stay hidden; the exporter's metrics are in Prometheus' format; the
 # completion knows the devices.
 # kernels: 6.12
-# long-kernels: 6.1
+# long-kernels: 6.1 debug
 # long: yes
 # cpus: 1
 # timeout: 420
