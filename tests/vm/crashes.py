@@ -84,13 +84,16 @@ def configs():
     return found
 
 
-def guest(name, *command, disks=(), timeout=600, kernel=None):
-    """Runs a program of journal-guest; its results are in the folder that is returned."""
+def guest(name, *command, disks=(), timeout=600, kernel=None, cpus=None):
+    """Runs a program of journal-guest; its results are in the folder that is returned. cpus: another number
+    of them than the test's."""
     out = RESULTS / name
     out.mkdir(exist_ok=True)
     args = [os.environ["DMI_VM"], "--kernel", kernel or os.environ["DMI_KERNEL"], "--results", out, "--console",
             RESULTS / f"console-{name}.log", "--timeout", timeout, "--mem", 2048, "--env",
             f"DMI_KO={os.environ['DMI_KO']}"]
+    if cpus:
+        args += ["--smp", cpus]
     for disk in disks:
         args += ["--disk", disk]
     args += ["--", TOP / "tests/vm/journal-guest", *command]
@@ -198,16 +201,16 @@ class Subject:
                 raise Failed(f"{who}: block {block} is of operation {whose}, it must be of one of {versions}")
 
 
-def open_in_guest(name, volumes, steps, blocks, image, kernel=None):
-    """Opens states in a guest: steps are (module, [words of journal-guest]); image holds the states, and is
-    deleted. An answer for each: crcs, bad, status, log, refused, device."""
+def open_in_guest(name, volumes, steps, blocks, image, kernel=None, cpus=None):
+    """Opens states in a guest, one after the other: steps are (module, [words of journal-guest]); image holds
+    the states, and is deleted. An answer for each: crcs, bad, status, log, refused, device."""
     folder = RESULTS / name
     folder.mkdir(exist_ok=True)
     for _, states in steps:
         for words in states:
             words["blocks"] = blocks[words["config"]]
     (folder / "open.json").write_text(json.dumps({"configs": [c.to_json() for c in volumes], "steps": steps}))
-    guest(name, "open", disks=[image], timeout=1800, kernel=kernel)
+    guest(name, "open", disks=[image], timeout=1800, kernel=kernel, cpus=cpus)
     os.unlink(image)
     found = []
     for step, (_, states) in enumerate(steps):

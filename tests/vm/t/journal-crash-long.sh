@@ -11,4 +11,4 @@
 # kernels: 6.1 6.12
 # timeout: 7200
 
-DMI_STATES=${DMI_STATES:-12000} exec /usr/bin/python3 "$DMI_TOP/tests/vm/journal-crash"
+DMI_STATES=${DMI_STATES:-10500} exec /usr/bin/python3 "$DMI_TOP/tests/vm/journal-crash"
