@@ -46,6 +46,7 @@ struct device {
 	unsigned int minor;
 	bool suspended;
 	bool read_only;
+	uint32_t events;		/* of the device so far; the number wraps */
 	unsigned int version[3];	/* of the target; 0.0.0 when not known */
 	uint64_t length;		/* sectors of the mapped device */
 	struct status status;

@@ -161,6 +161,7 @@ static int read_status(const struct address *a, struct device *d)
 		d->minor = info.minor;
 		d->suspended = info.suspended;
 		d->read_only = info.read_only;
+		d->events = info.event_nr;
 	}
 	dm_task_destroy(task);
 	return r;

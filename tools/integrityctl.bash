@@ -9,7 +9,7 @@ _integrityctl_devices() {
 
 _integrityctl() {
 	local commands="list status watch recalculate restart pause resume cancel check bad-blocks speed reset-mismatches"
-	local word=${COMP_WORDS[COMP_CWORD]} command="" options="--json --help" i
+	local word=${COMP_WORDS[COMP_CWORD]} command="" options="--json --help" i name
 	local devices=0
 	COMPREPLY=()
 
@@ -49,7 +49,10 @@ _integrityctl() {
 	elif [ -z "$command" ]; then
 		mapfile -t COMPREPLY < <(compgen -W "$commands" -- "$word")
 	elif [ "$command" = watch ] || { [ "$command" != list ] && [ "$devices" -eq 0 ]; }; then
-		mapfile -t COMPREPLY < <(compgen -W "$(_integrityctl_devices)" -- "$word")
+		# Not with compgen -W, which would expand what is in a name.
+		while IFS= read -r name; do
+			[[ $name != "$word"* ]] || COMPREPLY+=("$(printf %q "$name")")
+		done < <(_integrityctl_devices)
 	fi
 }
 

@@ -9,10 +9,17 @@
 
 const char *printable(const char *name, char *buf, size_t size)
 {
+	const unsigned char *from = (const unsigned char *)name;
 	size_t i;
 
-	for (i = 0; name[i] && i + 1 < size; i++)
-		buf[i] = (unsigned char)name[i] < ' ' || name[i] == 0x7f ? '?' : name[i];
+	for (i = 0; from[i] && i + 1 < size; i++) {
+		/* In UTF-8, those from 0x80 to 0x9f are of two bytes. */
+		bool second = i && from[i - 1] == 0xc2 && from[i] >= 0x80 && from[i] < 0xa0;
+
+		buf[i] = from[i] < ' ' || from[i] == 0x7f || second ? '?' : name[i];
+		if (second)
+			buf[i - 1] = '?';
+	}
 	buf[i] = '\0';
 	return buf;
 }

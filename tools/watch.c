@@ -28,6 +28,8 @@ struct watched {
 	char how[256];		/* the same in words */
 	bool tell_last;		/* with nothing at work, the last pass is what was asked for */
 	enum state pass;	/* seen at work, or begun by this command; STATE_IDLE for none */
+	uint64_t check_total;	/* sectors of the check that was seen at work last, 0 for none */
+	uint32_t check_events;	/* of the device then */
 	double since;		/* start of the measurement of a rate that is not told */
 	uint64_t done_then;
 	bool printed;
@@ -108,6 +110,21 @@ static bool is_paused(const struct watched *w)
 	return done < total;
 }
 
+/*
+ * Is what is told not of the check that was seen at work: a table that was loaded anew has given it
+ * up. A check that has come to its end raises an event, and has a rate unless it was very slow.
+ */
+static bool is_given_up(const struct watched *w)
+{
+	uint64_t done, total;
+
+	if (w->pass != STATE_CHECK || !w->check_total)
+		return false;
+	if (!device_pass(&w->d, &done, &total) || total != w->check_total)
+		return true;
+	return done == total && !w->d.status.rate && w->d.events == w->check_events;
+}
+
 static void end_idle(struct watched *w)
 {
 	const struct status *s = &w->d.status;
@@ -118,6 +135,8 @@ static void end_idle(struct watched *w)
 
 	if (!seen && !(pass && w->tell_last))
 		end(w, EXIT_OK, "nothing to do");
+	else if (is_given_up(w))
+		end(w, EXIT_STOPPED, "was given up, the table was loaded anew");
 	else if (!pass && w->pass == STATE_CHECK)
 		end(w, EXIT_OK, "nothing to check, no block there has a tag");
 	else if ((pass && done < total) || is_left(w) ||
@@ -128,16 +147,17 @@ static void end_idle(struct watched *w)
 }
 
 /* A pass is at work. Of one that went before nothing more is told. */
-static void see(struct watched *w, enum state pass)
+static void see(struct watched *w)
 {
+	enum state pass = device_is_check(&w->d) ? STATE_CHECK : STATE_RECALCULATE;
+	uint64_t done;
+
 	if (w->pass != STATE_IDLE && w->pass != pass)
 		end(w, EXIT_STOPPED, "another pass runs now");
 	w->pass = pass;
-}
-
-static enum state pass_of(const struct device *d)
-{
-	return device_is_check(d) ? STATE_CHECK : STATE_RECALCULATE;
+	if (pass != STATE_CHECK || !device_pass(&w->d, &done, &w->check_total))
+		w->check_total = 0;
+	w->check_events = w->d.events;
 }
 
 /* Is it over, and how. */
@@ -147,7 +167,7 @@ static void judge(struct watched *w)
 	case STATE_RECALCULATE:
 	case STATE_CHECK:
 	case STATE_SUSPENDED:
-		see(w, pass_of(&w->d));
+		see(w);
 		break;
 	case STATE_FROZEN:
 		if (is_paused(w))
@@ -162,7 +182,9 @@ static void judge(struct watched *w)
 		end(w, EXIT_FAILED, "the device failed, the kernel's log says why");
 		break;
 	case STATE_IDLE:
-		end_idle(w);
+		/* A table that was loaded anew goes on when its first resume is through. */
+		if (!w->d.suspended || !is_left(w))
+			end_idle(w);
 		break;
 	case STATE_UNKNOWN:
 		end(w, EXIT_ERROR, "a state that this program does not know");
@@ -348,21 +370,34 @@ static void print_picture(const struct watched *w, int columns, int name_width)
 	printf("\r%.*s\033[K\n", columns, line);
 }
 
-static int terminal_columns(void)
+/* The last column stays free, since some terminals wrap when it is written to. */
+static void terminal_size(int *columns, size_t *rows)
 {
-	struct winsize size;
+	struct winsize size = { };
 
-	/* The last column stays free: some terminals wrap when it is written to. */
-	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) || size.ws_col < 2)
-		return 79;
-	return size.ws_col - 1;
+	ioctl(STDOUT_FILENO, TIOCGWINSZ, &size);
+	*columns = size.ws_col >= 2 ? size.ws_col - 1 : 79;
+	*rows = size.ws_row ? size.ws_row : 24;
+}
+
+/* Can so many lines be drawn again in their place; the cursor is below them. */
+static bool is_place_for(size_t count)
+{
+	size_t rows;
+	int columns;
+
+	if (!isatty(STDOUT_FILENO))
+		return false;
+	terminal_size(&columns, &rows);
+	return count < rows;
 }
 
 static void draw(const struct watched *w, size_t count, bool again)
 {
-	int columns = terminal_columns(), width = 0;
-	size_t i;
+	int columns, width = 0;
+	size_t rows, i;
 
+	terminal_size(&columns, &rows);
 	for (i = 0; i < count; i++)
 		if ((int)strlen(w[i].d.name) > width)
 			width = strlen(w[i].d.name);
@@ -434,11 +469,11 @@ static bool look_at_all(struct watched *w, size_t count)
 /* What was at work when the device was found may be over before the first look. */
 static struct watched begin(const struct device *d, const struct watch_options *opt)
 {
-	return (struct watched) {
-		.d = *d,
-		.tell_last = opt->tell_last,
-		.pass = opt->begun || !device_is_working(d) ? opt->begun : pass_of(d),
-	};
+	struct watched w = { .d = *d, .tell_last = opt->tell_last, .pass = opt->begun };
+
+	if (!opt->begun && device_is_working(d))
+		see(&w);
+	return w;
 }
 
 static int watch_none(const struct watch_options *opt)
@@ -456,7 +491,7 @@ static int watch_none(const struct watch_options *opt)
 int watch(const struct device *list, size_t count, const struct watch_options *opt)
 {
 	struct watched *w;
-	bool picture = !opt->json && isatty(STDOUT_FILENO);
+	bool picture = !opt->json && is_place_for(count);
 	double interval = opt->interval ? opt->interval : picture ? POLL_SECONDS : LOG_SECONDS;
 	double poll = interval < POLL_SECONDS ? interval : POLL_SECONDS;
 	bool again = false, going;

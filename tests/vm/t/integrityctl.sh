@@ -273,7 +273,13 @@ expect_eq "$(complete_words integrityctl status "")" "v"
 expect_eq "$(complete_words integrityctl status v "")" ""
 expect_eq "$(complete_words integrityctl check v --st)" "--start"
 expect_eq "$(complete_words integrityctl pause --w)" ""
-dm_remove v
+# A name is not to be run as a program.
+# shellcheck disable=SC2016
+dmsetup rename --manglename hex v 'v $(echo 1)'
+# shellcheck disable=SC2016
+expect_eq "$(complete_words integrityctl status v)" 'v\ \$\(echo\ 1\)'
+# shellcheck disable=SC2016
+dm_remove 'v $(echo 1)'
 
 # --- the target of the kernel: as far as it goes ---
 
