@@ -326,17 +326,19 @@ int integrity_replay_plan(const struct integrity_layout *l,
 	plan->count = count_run(l, states, plan);
 
 	/* Step 8. What is continued has gone around the ring once, and so through its end. */
-	plan->erase = plan->damaged || plan->count < l->journal_sections ||
-		      !(journal_mode || plan->empty);
 	plan->erase_sequence = integrity_sequence_add(last, -2);
-	if (plan->erase) {
-		plan->next_section = 0;
-		plan->next_sequence = integrity_sequence_add(last, -1);
-	} else {
-		plan->next_section = plan->first;
-		plan->next_sequence = integrity_sequence_add(plan->first_sequence, 1);
-	}
+	plan->next_section = plan->first;
+	plan->next_sequence = integrity_sequence_add(plan->first_sequence, 1);
+	if (plan->damaged || plan->count < l->journal_sections || !(journal_mode || plan->empty))
+		integrity_replay_plan_erase(plan);
 	return 0;
+}
+
+void integrity_replay_plan_erase(struct integrity_replay_plan *plan)
+{
+	plan->erase = true;
+	plan->next_section = 0;
+	plan->next_sequence = integrity_sequence_add(plan->erase_sequence, 1);
 }
 
 u32 integrity_replay_section(const struct integrity_layout *l,

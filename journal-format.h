@@ -298,6 +298,9 @@ int integrity_replay_plan(const struct integrity_layout *l,
 			  const struct integrity_section_state *states, bool journal_mode,
 			  struct integrity_replay_plan *plan);
 
+/* Have the journal erased after all, and written from its begin. */
+void integrity_replay_plan_erase(struct integrity_replay_plan *plan);
+
 /**
  * integrity_replay_section - the @n-th section to be replayed, @n below plan->count
  * @sequence: receives the sequence that the section has in the run

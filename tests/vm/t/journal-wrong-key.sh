@@ -1,0 +1,103 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0-only
+# After a crash in mode J, a table with another hash, key or journal_mac than the volume's is refused in
+# every mode, says why, and writes nothing: with the right one all that was written is there. One entry that
+# is damaged is lost for once: the journal that is left is good for the kernel's own target as well.
+# kernels: 6.12
+# long-kernels: 6.1 debug
+# cpus: 1
+# timeout: 180
+
+. "$DMI_TOP/tests/vm/lib.sh"
+PYTHONPATH=$DMI_TOP/tests/vm exec /usr/bin/python3 - << 'END'
+from volume import *
+
+sys.path.insert(0, str(TOP / "tests/oracle"))
+from oracle.journal import Journal
+from oracle.volume import Volume as Image
+
+OTHER = KEY[::-1]
+disk, = ramdisks(4, 1)
+load("ours")
+
+
+def crashed(hash_, options="", tag="-", block=512, rounds=1):
+    """A volume that was written to and flushed, its disk in the middle of that, and what was written."""
+    clear(disk, 4 << 20)
+    v = Volume(disk, f"internal_hash:{hash_} block_size:{block} {options}", tag=tag, mode="J")
+    with Device("format").create(8, v.table("journal_sectors:400 interleave_sectors:1024 fix_padding")):
+        pass
+    with v.open() as dev:
+        write_all(dev.path, 1, block)
+        want = bytearray(pattern(1, dev.length * SECTOR))
+    with v.open("journal_watermark:100 commit_time:3600000") as dev:
+        for n in range(100 * rounds):
+            at = random.randrange(dev.length * SECTOR // block) * block
+            want[at:at + block] = random.randbytes(block)
+            write_at(dev.path, at, want[at:at + block])
+            if n % 20 == 0:
+                sync(dev.path)
+        sync(dev.path)
+        image = contents(disk)
+    return v, image, bytes(want)
+
+
+def expect_kept(v, image, want, hash_, options, message, modes=("J", "D", "B")):
+    """With that hash and options it is refused, and then there is all with its own."""
+    for mode in modes:
+        poke(disk, 0, image)
+        wrong = Volume(disk, f"internal_hash:{hash_} block_size:{v.block_size} {options}", tag=v.tag, mode=mode)
+        log.mark()
+        expect_refused(errno.EILSEQ, f"{wrong.table()} on a volume of {v.table()}", wrong.open, length=v.sb.provided)
+        log.expect(f"cannot resume: {message}")
+        if contents(disk) != image:
+            fail(f"{wrong.table()}: refused, but something was written")
+    with v.open() as dev:
+        if contents(dev.path) != want:
+            fail(f"{v.table()}: not what was written")
+        expect_eq(dev.field(-1), "0", "lost entries")
+    v.check()
+    say(f"{v.table()}: {' '.join(modes)} with {hash_} {options}")
+
+
+tag = "no block in the journal matches its tag: internal_hash or its key is not the volume's"
+mac = "no section of the journal matches its MAC: journal_mac or its key is not the volume's"
+expect_kept(*crashed("crc32c"), "crc32", "", tag)
+# Some of so short tags match by chance.
+expect_kept(*crashed("crc32c", tag=1), "sha256", "", tag, ("J",))
+expect_kept(*crashed("sha256", block=4096), f"hmac(sha256):{KEY}", "", tag, ("J", "B"))
+expect_kept(*crashed(f"hmac(sha256):{KEY}"), f"hmac(sha256):{OTHER}", "", tag)
+signed = f"journal_mac:hmac(sha256):{KEY}"
+expect_kept(*crashed("crc32c", signed), "crc32c", f"journal_mac:hmac(sha256):{OTHER}", mac)
+expect_kept(*crashed("crc32c", signed), "crc32", signed, tag, ("D",))
+
+# --- one that is damaged, in a ring that is full ---
+
+for options in "", signed:
+    v, image, want = crashed("crc32c", options, rounds=6)
+    poke(disk, 0, image)
+    parts = Image(v.data, v.meta, 0, "crc32c", v.option("journal_mac") or None)
+    journal = Journal(parts)
+    plan = journal.replay()
+    for fd in {parts.data.fd, parts.meta.fd}:
+        os.close(fd)
+    spb, size = v.block_size // SECTOR, 4
+    entry = plan.entries[-1]
+    length = -(-(8 + 8 * spb + size) // 8) * 8
+    at = (8 + entry.section * v.section_sectors()) * SECTOR + 512 * (entry.number % 8) + entry.number // 8 * length
+    poke(disk, at + 8 + 8 * spb, bytes(b ^ 255 for b in peek(disk, at + 8 + 8 * spb, size)))
+    log.mark()
+    with v.open() as dev:
+        log.expect("1 lost")
+        expect_eq(dev.field(-1), "1", "lost entries")
+        left = contents(disk)
+    poke(disk, 0, left)
+    load("intree")
+    with v.open() as dev:
+        now = contents(dev.path)
+    load("ours")
+    differ = [n for n in range(len(want) // 512) if now[n * 512:n * 512 + 512] != want[n * 512:n * 512 + 512]]
+    if [n for n in differ if n != entry.sector]:
+        fail(f"the entry of sector {entry.sector} was damaged, different are {differ}")
+    say(f"{v.table()}: of {len(plan.entries)} entries in {len(plan.order)} sections one damaged, for in-tree, too: {differ}")
+END
