@@ -145,13 +145,13 @@ static int end_bitmap(struct dm_integrity_c *ic, const struct activation *a)
 	return r ?: store(ic, a, false, granularity);
 }
 
-/* What the bitmap is to be in memory. */
-static void prepare_bitmap(struct dm_integrity_c *ic, const struct activation *a)
+/* What the bitmap is to be in memory; tags are made from @mark on. */
+static void prepare_bitmap(struct dm_integrity_c *ic, const struct activation *a, u64 mark)
 {
 	switch (a->plan.bitmap) {
 	case INTEGRITY_BITMAP_NEW:
 		if (a->plan.recalculating)
-			integrity_bitmap_mark_from(ic, a->plan.recalc_sector);
+			integrity_bitmap_mark_from(ic, mark);
 		break;
 	case INTEGRITY_BITMAP_ADOPT:
 		integrity_bitmap_recover(ic);
@@ -200,10 +200,17 @@ static int replay(struct dm_integrity_c *ic, char *why, size_t why_size)
 	return r;
 }
 
+/* Has all that there was before the volume has grown its tags. */
+static bool has_only_grown(const struct activation *a)
+{
+	return a->stored_flag && !a->plan.in_use && !a->plan.requested &&
+	       a->stored_position >= a->stored_sectors;
+}
+
 /*
  * May what is pending be made; *@mark is what is verified from now on. Where the key does not
- * allow it and the table was live already, or is read-only and the volume has only grown, the new
- * end is verified like the rest: it cannot be read before it is written.
+ * allow it and the volume has only grown, under a table that was live already or that is
+ * read-only, the new end is verified like the rest: it cannot be read before it is written.
  */
 static int may_recalculate(struct dm_integrity_c *ic, const struct activation *a, u64 *mark,
 			   char *why, size_t why_size)
@@ -220,7 +227,7 @@ static int may_recalculate(struct dm_integrity_c *ic, const struct activation *a
 	    (plan->in_use && !plan->requested && integrity_recovery_permitted(ic)))
 		return 0;
 	r = integrity_recalc_permitted(ic);
-	if (r && (ic->activated || (ic->read_only && !a->stored_flag && !plan->in_use))) {
+	if (r && has_only_grown(a) && (ic->activated || ic->read_only)) {
 		DMWARN("%s: has grown, but the keyed hash does not allow to recalculate the new end",
 		       integrity_name(ic));
 		*mark = plan->provided_sectors;
@@ -269,7 +276,7 @@ int integrity_activate(struct dm_integrity_c *ic, char *why, size_t why_size)
 	if (r)
 		return r;
 
-	prepare_bitmap(ic, &a);
+	prepare_bitmap(ic, &a, mark);
 	if (!ic->read_only) {
 		r = carry_out(ic, &a);
 		if (r) {

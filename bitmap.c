@@ -370,6 +370,40 @@ static u64 regions_known(struct dm_integrity_c *ic, u64 sector, u64 sectors)
 	return at == begin ? 0 : (at << b->g.log2_sectors_per_bit) - sector;
 }
 
+/* From @sector on, where no tags are made yet: until where. At most @sectors. */
+static u64 unknown_run(struct dm_integrity_c *ic, u64 sector, u64 sectors)
+{
+	struct integrity_bitmap *b = &ic->bitmap;
+	u64 begin = integrity_bit(&b->g, sector), end = integrity_bit_end(&b->g, sector + sectors);
+	unsigned long flags;
+	u64 at;
+
+	spin_lock_irqsave(&b->lock, flags);
+	at = integrity_bits_next(b->recovery, begin, end, false);
+	spin_unlock_irqrestore(&b->lock, flags);
+	return min((at << b->g.log2_sectors_per_bit) - sector, sectors);
+}
+
+/*
+ * Of a read only its begin can be verified. So that nothing is skipped that has a tag, it ends
+ * where the tags do, or where they begin again; what is behind is a read of its own.
+ */
+static int regions_read(struct integrity_io *io)
+{
+	struct dm_integrity_c *ic = io->ic;
+	u64 same = io->sectors;
+
+	if (READ_ONCE(ic->bitmap.unrecovered)) {
+		same = integrity_io_to_verify(io) ?: unknown_run(ic, io->sector, io->sectors);
+		same = round_up(same, integrity_pass_unit(ic));
+	}
+	if (same < io->sectors) {
+		dm_accept_partial_bio(integrity_io_bio(io), same);
+		io->sectors = same;
+	}
+	return integrity_direct_read(io);
+}
+
 static u64 regions_pass_run(struct dm_integrity_c *ic, u64 sector, bool *skip)
 {
 	struct integrity_bitmap *b = &ic->bitmap;
@@ -575,9 +609,11 @@ static int regions_stop(struct dm_integrity_c *ic)
 	r = integrity_flush(ic);
 	if (r)
 		return r;
+	/* A recovery is allowed where a recalculation is not, so it has to stay one. */
 	if (b->unrecovered &&
-	    !integrity_recovery_expressed(&b->g, b->recovery, b->unrecovered,
-					  recalculating ? min(stored, end) : end, end))
+	    (integrity_recalc_permitted(ic) ||
+	     !integrity_recovery_expressed(&b->g, b->recovery, b->unrecovered,
+					   recalculating ? min(stored, end) : end, end)))
 		return keep_recovery(ic);
 	/* Without the flag the position means nothing, and stays what it was. */
 	return close_bitmap(ic, recalculating, stored);
@@ -646,7 +682,7 @@ void integrity_bitmap_exit(struct dm_integrity_c *ic)
 const struct integrity_mode integrity_mode_bitmap = {
 	.letter = 'B',
 	.keeps_bitmap = true,
-	.read = integrity_direct_read,
+	.read = regions_read,
 	.write = regions_write,
 	.discard = regions_write,
 	.flush = integrity_flush,

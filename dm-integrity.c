@@ -379,6 +379,10 @@ static int check_table(struct dm_integrity_c *ic, const struct integrity_params 
 	if (flag && ic->sb.bitmap_in_use && !p->reset_recalculate &&
 	    integrity_recovery_permitted(ic))
 		return 0;
+	/* Nobody will write the new end of what was complete: it is verified like the rest. */
+	if (ic->read_only && flag && !p->reset_recalculate &&
+	    sector >= le64_to_cpu(ic->sb.image->provided_data_sectors))
+		return 0;
 	if ((flag || p->recalculate) && sector < l->provided_sectors) {
 		r = integrity_recalc_permitted(ic);
 		if (r) {
@@ -405,7 +409,8 @@ static void integrity_dtr(struct dm_target *ti)
 	integrity_inline_exit(ic);
 	integrity_io_exit(ic);
 	integrity_journal_exit(ic);
-	cancel_work_sync(&ic->event_work);
+	/* Who waits for the event is told: the device may go on with another table. */
+	flush_work(&ic->event_work);
 	integrity_tags_exit(ic);
 	integrity_sb_exit(ic);
 	if (ic->mac)

@@ -250,6 +250,8 @@ def recovery(layout):
         for region in (1, 20, 33, 60):
             expect_refused(errno.EILSEQ, f"{layout}: damage in a clean region", read_at, dev.path, at(region), 4096)
         read_at(dev.path, 2 * REGION * SECTOR, 18 * REGION * SECTOR)
+        expect_refused(errno.EILSEQ, f"{layout}: damage in a clean region behind a dirty one", read_at, dev.path,
+                       17 * REGION * SECTOR, 4 * REGION * SECTOR)
         put(dev, 50)
     expect_eq((c.sb.flags & (DIRTY | RECALC), dirty(c)), (DIRTY | RECALC, {3, 17, 40}), f"{layout}: closed before recovery")
     expect_eq(bad_blocks(c), [], "below the position")
@@ -331,6 +333,29 @@ def keyed():
             read_at(dev.path, 5 * REGION * SECTOR, REGION * SECTOR)
     c.check()
     expect_refused(errno.EOPNOTSUPP, "a keyed recalculation", c.open, "reset_recalculate")
+
+    # All of it is to be made again, so position and flag would say it as well, but not with a key: it stays
+    # a recovery, whatever interrupts it.
+    options = options.replace(f"sectors_per_bit:{REGION}", f"sectors_per_bit:{MIB << 11}")
+    v = fresh("meta", options)
+    with v.open(NEVER) as dev:
+        put(dev, 5)
+        c = crash(v, "meta", options)
+    damage(c, 5)
+    log.mark()
+    for _ in range(2):
+        with c.open("no_recalculate") as dev:
+            dev.suspend()
+            dev.resume()
+            expect_eq(dev.status().split()[2:4], ["0", "frozen"], "an interrupted recovery with a key")
+            read_at(dev.path, 5 * REGION * SECTOR, REGION * SECTOR)
+        expect_eq(c.sb.flags & (DIRTY | RECALC), DIRTY | RECALC, "flags of an interrupted recovery with a key")
+    log.expect_none("finished")
+    with c.open() as dev:
+        wait_for("recovery", lambda: dev.field(2) == str(c.sb.provided) and dev.field(3) == "idle")
+        read_at(dev.path, 5 * REGION * SECTOR, REGION * SECTOR)
+    expect_eq(c.sb.flags & (DIRTY | RECALC), RECALC, "flags after the recovery with a key")
+    c.check()
 
 
 def refused():

@@ -139,6 +139,27 @@ for v in volumes:
 for d, count in zip((data, sdata, smeta), counts):
     if written(d)[1] <= count[1]:
         fail(f"no sector was written to {d} by the writable tables")
+# A volume with a keyed hash was complete, and its disk has grown: what it had is read, and nothing is made.
+v = Volume(sdata, f"internal_hash:hmac(sha256):{KEY} block_size:4096", smeta)
+clear(smeta)
+v.format()
+with v.open("recalculate legacy_recalculate") as dev:
+    wait_for("recalculation ends", lambda: dev.field(2) == dev.field(1) and dev.field(3) == "idle")
+    write_all(dev.path, 3, v.block_size)
+small = v.sb.provided - 64
+for name in "provided", "recalc_sector":
+    set_field(smeta, name, small)
+expect_refused(errno.EOPNOTSUPP, "a keyed volume that has grown", v.open)
+before = Contents(sdata, smeta)
+log.mark()
+with v.open(readonly=True) as dev:
+    expect_eq(dev.length, small, "length")
+    expect_eq(dev.field(1), str(small + 64), "sectors provided")
+    if contents(dev.path) != pattern(3, (small + 64) * SECTOR)[:small * SECTOR]:
+        fail("a keyed volume that has grown: not what was written")
+log.expect("has grown, but the keyed hash does not allow")
+expect_eq(Contents(sdata, smeta), before, "disks of a keyed volume that has grown")
+
 for d in ALL:
     Device(os.path.basename(d)).remove()
 say(f"used read-only {uses} times: no sector was written")
