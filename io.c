@@ -453,16 +453,30 @@ void integrity_io_complete(struct integrity_io *io)
 	integrity_io_end(io);
 }
 
+struct data_flush {
+	struct dm_integrity_c *ic;
+	struct completion done;
+	struct bio bio;
+};
+
+/*
+ * What was acknowledged may be lost, and the device tells only once: it has failed before anybody
+ * can begin a flush that succeeds.
+ */
 static void flush_endio(struct bio *bio)
 {
-	complete(bio->bi_private);
+	struct data_flush *flush = container_of(bio, struct data_flush, bio);
+
+	if (bio->bi_status)
+		integrity_fail(flush->ic, "flushing data",
+			       integrity_no_mismatch(blk_status_to_errno(bio->bi_status)));
+	complete(&flush->done);
 }
 
 int integrity_flush(struct dm_integrity_c *ic)
 {
-	DECLARE_COMPLETION_ONSTACK(flushed);
-	struct bio bio;
-	int r, err;
+	struct data_flush flush = { .ic = ic };
+	int r;
 
 	if (ic->read_only)
 		return 0;
@@ -473,20 +487,16 @@ int integrity_flush(struct dm_integrity_c *ic)
 	if (!ic->meta_dev && !ic->mode->inline_tags)
 		return integrity_tags_flush(ic);
 
-	bio_init(&bio, ic->data_dev->bdev, NULL, 0, REQ_OP_WRITE | REQ_PREFLUSH | REQ_SYNC);
-	bio.bi_private = &flushed;
-	bio.bi_end_io = flush_endio;
-	submit_bio(&bio);
+	init_completion(&flush.done);
+	bio_init(&flush.bio, ic->data_dev->bdev, NULL, 0,
+		 REQ_OP_WRITE | REQ_PREFLUSH | REQ_SYNC);
+	flush.bio.bi_end_io = flush_endio;
+	submit_bio(&flush.bio);
 	r = integrity_tags_flush(ic);
-	wait_for_completion_io(&flushed);
-	if (bio.bi_status) {
-		/* What was acknowledged may be lost, and the device tells only once. */
-		err = integrity_no_mismatch(blk_status_to_errno(bio.bi_status));
-		integrity_fail(ic, "flushing data", err);
-		r = r ?: err;
-	}
-	bio_uninit(&bio);
-	return r;
+	wait_for_completion_io(&flush.done);
+	bio_uninit(&flush.bio);
+	/* Also when it was another's flush that failed: what it lost is in front of this one. */
+	return r ?: atomic_read(&ic->failed);
 }
 
 static void flush_waiting(struct work_struct *work)
