@@ -717,7 +717,7 @@ int integrity_workers_init(struct dm_integrity_c *ic);
 void integrity_workers_exit(struct dm_integrity_c *ic);
 
 /* Does a pass run. Context: any; without recalc.lock it may be over the next moment. */
-static inline bool integrity_pass_running(struct integrity_recalc *r)
+static inline bool integrity_pass_running(const struct integrity_recalc *r)
 {
 	return integrity_pass_is_running(READ_ONCE(r->state));
 }

@@ -17,18 +17,19 @@
 /*
  * What the user asks for (START, FREEZE, CANCEL) is always heard: a suspended device remembers
  * it for its resume. What the workers report (END, ERROR) can only come while they run; anywhere
- * else it is a worker that was told to stop, and must not undo what it was stopped for.
+ * else it is a worker that was told to stop, and must not undo what it was stopped for. But a pass
+ * that is done when the device is about to suspend is done.
  */
 static const s8 moves[INTEGRITY_PASS_NR_STATES][INTEGRITY_PASS_NR_EVENTS] = {
-	/*                START      FREEZE    END   CANCEL  ERROR   SUSPEND    RESUME */
-	[IDLE]      = { RUNNING,   FROZEN,   BUSY, IDLE,   BUSY,   S_IDLE,    IDLE },
-	[RUNNING]   = { RUNNING,   FROZEN,   IDLE, IDLE,   FAILED, S_RUNNING, RUNNING },
-	[FROZEN]    = { RUNNING,   FROZEN,   BUSY, IDLE,   BUSY,   S_FROZEN,  FROZEN },
-	[FAILED]    = { RUNNING,   FROZEN,   BUSY, IDLE,   BUSY,   S_FAILED,  FAILED },
-	[S_IDLE]    = { S_RUNNING, S_FROZEN, BUSY, S_IDLE, BUSY,   S_IDLE,    IDLE },
-	[S_RUNNING] = { S_RUNNING, S_FROZEN, BUSY, S_IDLE, BUSY,   S_RUNNING, RUNNING },
-	[S_FROZEN]  = { S_RUNNING, S_FROZEN, BUSY, S_IDLE, BUSY,   S_FROZEN,  FROZEN },
-	[S_FAILED]  = { S_RUNNING, S_FROZEN, BUSY, S_IDLE, BUSY,   S_FAILED,  FAILED },
+	/*                START      FREEZE    END     CANCEL  ERROR   SUSPEND    RESUME */
+	[IDLE]      = { RUNNING,   FROZEN,   BUSY,   IDLE,   BUSY,   S_IDLE,    IDLE },
+	[RUNNING]   = { RUNNING,   FROZEN,   IDLE,   IDLE,   FAILED, S_RUNNING, RUNNING },
+	[FROZEN]    = { RUNNING,   FROZEN,   BUSY,   IDLE,   BUSY,   S_FROZEN,  FROZEN },
+	[FAILED]    = { RUNNING,   FROZEN,   BUSY,   IDLE,   BUSY,   S_FAILED,  FAILED },
+	[S_IDLE]    = { S_RUNNING, S_FROZEN, BUSY,   S_IDLE, BUSY,   S_IDLE,    IDLE },
+	[S_RUNNING] = { S_RUNNING, S_FROZEN, S_IDLE, S_IDLE, BUSY,   S_RUNNING, RUNNING },
+	[S_FROZEN]  = { S_RUNNING, S_FROZEN, BUSY,   S_IDLE, BUSY,   S_FROZEN,  FROZEN },
+	[S_FAILED]  = { S_RUNNING, S_FROZEN, BUSY,   S_IDLE, BUSY,   S_FAILED,  FAILED },
 };
 
 int integrity_pass_move(enum integrity_pass_state state, enum integrity_pass_event event)

@@ -42,8 +42,8 @@ enum integrity_pass_event {
  *
  * START and FREEZE and CANCEL are allowed in every state (in a suspended one they change what
  * resume goes back to); START when already running, FREEZE when already frozen, CANCEL when
- * idle, SUSPEND when suspended and RESUME when active change nothing. END and ERROR are allowed
- * only from RUNNING.
+ * idle, SUSPEND when suspended and RESUME when active change nothing. ERROR is allowed only from
+ * RUNNING, END from SUSPENDED_RUNNING as well: the last worker was at it when the device suspended.
  */
 int integrity_pass_move(enum integrity_pass_state state, enum integrity_pass_event event);
 

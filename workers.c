@@ -429,6 +429,16 @@ static void count_out(struct dm_integrity_c *ic)
 }
 
 /*
+ * Is all done, and does the pass end. Also when the device is about to suspend, and waits for us:
+ * another table would find nothing left to do, and have nothing to announce.
+ */
+static bool is_done(const struct integrity_recalc *r)
+{
+	return (integrity_pass_running(r) || r->state == INTEGRITY_PASS_SUSPENDED_RUNNING) &&
+	       r->low >= r->end;
+}
+
+/*
  * The worker is done. The last one of a pass that came to its end, or that failed, saves the
  * position before it counts itself out, so that nobody sees the pass over while its position is
  * not on the disk.
@@ -445,15 +455,14 @@ static void worker_end(struct integrity_pass_worker *w)
 	spin_lock(&r->lock);
 	if (r->workers == 1) {
 		if (action->save && !atomic_read(&ic->failed) &&
-		    (r->state == INTEGRITY_PASS_FAILED ||
-		     (integrity_pass_running(r) && r->low >= r->end))) {
+		    (r->state == INTEGRITY_PASS_FAILED || is_done(r))) {
 			spin_unlock(&r->lock);
 			err = action->save(ic);
 			if (err)
 				integrity_pass_fail(ic, "saving the position", err);
 			spin_lock(&r->lock);
 		}
-		if (!err && integrity_pass_running(r) && r->low >= r->end) {
+		if (!err && is_done(r)) {
 			integrity_pass_do_locked(r, INTEGRITY_PASS_END);
 			ended = true;
 			done.sectors = r->worked;

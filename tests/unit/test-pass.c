@@ -45,10 +45,14 @@ static bool model_move(struct model *m, enum integrity_pass_event event)
 		m->suspended = false;
 		return true;
 	case INTEGRITY_PASS_END:
+		if (m->base != RUNNING)
+			return false;
+		m->base = IDLE;
+		return true;
 	case INTEGRITY_PASS_ERROR:
 		if (m->suspended || m->base != RUNNING)
 			return false;
-		m->base = event == INTEGRITY_PASS_END ? IDLE : FAILED;
+		m->base = FAILED;
 		return true;
 	default:
 		return false;

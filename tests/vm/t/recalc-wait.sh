@@ -106,3 +106,24 @@ msg v reset_recalculate
 timeout 20 dmsetup wait v "$n" > /dev/null || fail "dmsetup wait v $n: status $?"
 pass_over v || fail "woken before the end: $(dm_status v)"
 dm_remove v
+
+# The pass is at its end, its last tags are on their way to a slow disk, when another table comes: that one finds
+# nothing to do, and who waits is woken all the same.
+modprobe dm-delay
+modprobe -r brd
+ramdisk 10 2
+dm_create slow $((10 << 11)) "delay /dev/ram1 0 0 /dev/ram1 0 2000"
+opts=(internal_hash:crc32c block_size:4096 meta_device:/dev/mapper/slow)
+format_volume "$(table /dev/ram0 0 - D "${opts[@]}")"
+dm_create v $((10 << 11)) "$(table /dev/ram0 0 - D "${opts[@]}" recalculate)"
+n=$(events v)
+waiting "$n"
+# shellcheck disable=SC2016
+wait_for '[ "$(dm_field v 5)" = "$((10 << 11))/$((10 << 11))" ]' 30
+expect_action v recalculate
+dmsetup load v --table "0 $((10 << 11)) $(table /dev/ram0 0 - D "${opts[@]}")"
+dmsetup resume v
+woken "end of a pass under the table before"
+pass_over v || fail "not over: $(dm_status v)"
+dm_remove v
+dm_remove slow
