@@ -200,11 +200,13 @@ static int replay(struct dm_integrity_c *ic, char *why, size_t why_size)
 	return r;
 }
 
-/* Has all that there was before the volume has grown its tags. */
-static bool has_only_grown(const struct activation *a)
+/* Has all that there was before the volume has grown its tags, by the disk or the last resume. */
+static bool has_only_grown(struct dm_integrity_c *ic, const struct activation *a)
 {
-	return a->stored_flag && !a->plan.in_use && !a->plan.requested &&
-	       a->stored_position >= a->stored_sectors;
+	if (!a->stored_flag || a->plan.in_use || a->plan.requested)
+		return false;
+	return a->stored_position >= round_down(a->stored_sectors, INTEGRITY_SB_SECTORS) ||
+	       (ic->activated && integrity_recalc_mark(&ic->recalc) >= a->stored_sectors);
 }
 
 /*
@@ -227,7 +229,7 @@ static int may_recalculate(struct dm_integrity_c *ic, const struct activation *a
 	    (plan->in_use && !plan->requested && integrity_recovery_permitted(ic)))
 		return 0;
 	r = integrity_recalc_permitted(ic);
-	if (r && has_only_grown(a) && (ic->activated || ic->read_only)) {
+	if (r && has_only_grown(ic, a) && (ic->activated || ic->read_only)) {
 		DMWARN("%s: has grown, but the keyed hash does not allow to recalculate the new end",
 		       integrity_name(ic));
 		*mark = plan->provided_sectors;

@@ -370,36 +370,37 @@ static u64 regions_known(struct dm_integrity_c *ic, u64 sector, u64 sectors)
 	return at == begin ? 0 : (at << b->g.log2_sectors_per_bit) - sector;
 }
 
-/* From @sector on, where no tags are made yet: until where. At most @sectors. */
-static u64 unknown_run(struct dm_integrity_c *ic, u64 sector, u64 sectors)
+/* Until where are the regions from @sector on like the first: to be recovered, or not. */
+static u64 run_of_regions(struct dm_integrity_c *ic, u64 sector, u64 sectors)
 {
 	struct integrity_bitmap *b = &ic->bitmap;
 	u64 begin = integrity_bit(&b->g, sector), end = integrity_bit_end(&b->g, sector + sectors);
 	unsigned long flags;
+	bool known;
 	u64 at;
 
 	spin_lock_irqsave(&b->lock, flags);
-	at = integrity_bits_next(b->recovery, begin, end, false);
+	known = integrity_bits_next(b->recovery, begin, begin + 1, true) != begin;
+	at = integrity_bits_next(b->recovery, begin, end, known);
 	spin_unlock_irqrestore(&b->lock, flags);
 	return min((at << b->g.log2_sectors_per_bit) - sector, sectors);
 }
 
 /*
  * Of a read only its begin can be verified. So that nothing is skipped that has a tag, it ends
- * where the tags do, or where they begin again; what is behind is a read of its own.
+ * where its regions change; what is behind is a read of its own.
  */
 static int regions_read(struct integrity_io *io)
 {
 	struct dm_integrity_c *ic = io->ic;
-	u64 same = io->sectors;
+	u64 run = io->sectors;
 
-	if (READ_ONCE(ic->bitmap.unrecovered)) {
-		same = integrity_io_to_verify(io) ?: unknown_run(ic, io->sector, io->sectors);
-		same = round_up(same, integrity_pass_unit(ic));
-	}
-	if (same < io->sectors) {
-		dm_accept_partial_bio(integrity_io_bio(io), same);
-		io->sectors = same;
+	if (READ_ONCE(ic->bitmap.unrecovered))
+		run = round_up(run_of_regions(ic, io->sector, io->sectors),
+			       integrity_pass_unit(ic));
+	if (run < io->sectors) {
+		dm_accept_partial_bio(integrity_io_bio(io), run);
+		io->sectors = run;
 	}
 	return integrity_direct_read(io);
 }
@@ -615,6 +616,12 @@ static int regions_stop(struct dm_integrity_c *ic)
 	     !integrity_recovery_expressed(&b->g, b->recovery, b->unrecovered,
 					   recalculating ? min(stored, end) : end, end)))
 		return keep_recovery(ic);
+	/*
+	 * All tags are made, though the pass was not yet told so: with a key it could not be told
+	 * by another table.
+	 */
+	if (!b->unrecovered && recalculating && integrity_recalc_permitted(ic))
+		stored = end;
 	/* Without the flag the position means nothing, and stays what it was. */
 	return close_bitmap(ic, recalculating, stored);
 }

@@ -13,7 +13,6 @@
  * journal changed. So a crash repeats the replay, which gives the same. An erase then goes in
  * steps (integrity_erase_step()), so that one that was interrupted is not taken for a journal.
  */
-#include <crypto/algapi.h>
 #include <linux/hash.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
@@ -200,22 +199,6 @@ static void lose_for_mismatch(struct dm_integrity_c *ic, u32 section, u32 n, con
 	integrity_count_mismatch(ic);
 }
 
-/* Does the tag of entry @n match @block, its block made whole. Return: 0, -EILSEQ or an error. */
-static int compare_entry(struct dm_integrity_c *ic, const u8 *raw, u32 n, u64 sector,
-			 const u8 *block)
-{
-	const struct integrity_layout *l = &ic->layout;
-	u8 tag[INTEGRITY_TAG_BYTES];
-	int r;
-
-	if (!ic->tags.hash)
-		return 0;
-	r = integrity_tag_of_data(ic, sector, block, tag);
-	if (!r && crypto_memneq(tag, raw + integrity_entry_tag_offset(l, n), l->tag_size))
-		r = -EILSEQ;
-	return r;
-}
-
 /* Is the entry to be replayed, and to which logical sector. */
 static bool is_valid(struct integrity_writeback *wb, u32 n, u64 *sector)
 {
@@ -250,7 +233,8 @@ static bool is_valid(struct integrity_writeback *wb, u32 n, u64 *sector)
 	if (lost && lost->age > entry_age(&ic->layout, replay->nth, n))
 		return false;
 	integrity_entry_restore_data(&ic->layout, raw, n);
-	r = compare_entry(ic, raw, n, *sector, raw + integrity_entry_data_offset(&ic->layout, n));
+	r = integrity_journal_compare_entry(ic, raw, n, *sector,
+					    raw + integrity_entry_data_offset(&ic->layout, n));
 	if (r == -EILSEQ) {
 		lose_for_mismatch(ic, section, n, "its tag does not match its data");
 		compat_audit_event(DM_MSG_PREFIX, "integrity-replay-journal", ic->ti, 0);
@@ -319,103 +303,6 @@ static int find_damage(struct replay *replay, const struct integrity_replay_plan
 						    &sector) == INTEGRITY_ENTRY_DAMAGED)
 				r = remember_lost(&replay->lost, sector, entry_age(l, i, n));
 		cond_resched();
-	}
-	return r;
-}
-
-/* --- another hash or key --- */
-
-/*
- * Nothing but tags and MACs tells of which hash and keys the volume is. With others the whole
- * journal looks damaged, and would be lost, acknowledged writes and all. Damage leaves something
- * that matches; a wrong hash next to nothing: of tags of one byte, one in 256.
- */
-#define LEAST_MATCHES	32	/* one in so many */
-
-struct matches {
-	u64 right;
-	u64 wrong;
-};
-
-static bool is_another(const struct matches *m)
-{
-	return m->wrong && m->right <= m->wrong / LEAST_MATCHES;
-}
-
-/* @r of a comparison. Return: 0 or the error that it was. */
-static int count_match(struct matches *m, int r)
-{
-	if (r && r != -EILSEQ)
-		return r;
-	m->right += !r;
-	m->wrong += !!r;
-	return 0;
-}
-
-/* Compare the tags of a section's entries, until @enough were right. */
-static int compare_entries(struct dm_integrity_c *ic, u32 section, u8 sequence, u8 *block,
-			   u64 enough, struct matches *tags)
-{
-	const struct integrity_layout *l = &ic->layout;
-	struct integrity_journal *j = &ic->journal;
-	const u8 *raw = integrity_journal_raw(l, j, section);
-	u64 sector;
-	u32 n;
-	int r = 0;
-
-	for (n = 0; n < l->journal_section_entries && !r && tags->right < enough; n++) {
-		if (integrity_entry_verdict(l, &j->ids, raw, section, sequence, NULL, n,
-					    &sector) != INTEGRITY_ENTRY_REPLAY)
-			continue;
-		integrity_entry_copy(l, raw, n, block);
-		r = count_match(tags, compare_entry(ic, raw, n, sector, block));
-	}
-	return r;
-}
-
-/* Compare what is to be replayed. Nothing is changed. */
-static int compare_sections(struct dm_integrity_c *ic, const struct integrity_replay_plan *plan,
-			    u8 *block, struct matches *macs, struct matches *tags)
-{
-	const struct integrity_layout *l = &ic->layout;
-	u64 enough = (u64)plan->count * l->journal_section_entries / LEAST_MATCHES + 1;
-	int r = 0, mac;
-	u32 i, section;
-	u8 sequence;
-
-	for (i = 0; i < plan->count && !r; i++) {
-		section = integrity_replay_section(l, plan, i, &sequence);
-		/* Of such a one the MAC cannot match. */
-		if (ic->mac && ic->journal.state[section].unknown_metadata)
-			continue;
-		mac = integrity_section_check_mac(ic, section);
-		r = count_match(macs, mac);
-		if (!mac)
-			r = compare_entries(ic, section, sequence, block, enough, tags);
-		cond_resched();
-	}
-	return r;
-}
-
-/* Is the journal of this hash and these keys. */
-static int check_keys(struct dm_integrity_c *ic, const struct integrity_replay_plan *plan,
-		      char *why, size_t why_size)
-{
-	struct matches macs = { 0 }, tags = { 0 };
-	u8 *block;
-	int r;
-
-	block = kmalloc(integrity_block_bytes(&ic->layout), GFP_NOIO);
-	r = block ? compare_sections(ic, plan, block, &macs, &tags) : -ENOMEM;
-	kfree(block);
-	if (r) {
-		snprintf(why, why_size, "cannot check the journal (error %d)", r);
-	} else if (is_another(&macs)) {
-		snprintf(why, why_size, "no section of the journal matches its MAC: journal_mac or its key is not the volume's");
-		r = -EILSEQ;
-	} else if (is_another(&tags)) {
-		snprintf(why, why_size, "no block in the journal matches its tag: internal_hash or its key is not the volume's");
-		r = -EILSEQ;
 	}
 	return r;
 }
@@ -540,7 +427,7 @@ int integrity_journal_replay(struct dm_integrity_c *ic, char *why, size_t why_si
 		      integrity_name(ic));
 
 	if (!plan.empty) {
-		r = check_keys(ic, &plan, why, why_size);
+		r = integrity_journal_check_keys(ic, &plan, why, why_size);
 		if (r)
 			return r;
 		r = replay_sections(ic, &plan);

@@ -194,6 +194,26 @@ int integrity_journal_restart(struct dm_integrity_c *ic);
  */
 int integrity_journal_replay(struct dm_integrity_c *ic, char *why, size_t why_size);
 
+/**
+ * integrity_journal_check_keys - is the journal of the table's hash and keys (journal-keys.c)
+ * @plan: gets an erase where a section's MAC does not match
+ *
+ * Changes nothing. Context: may sleep. Return: 0; -EILSEQ, or another error, with a sentence in
+ * @why when nothing may be replayed.
+ */
+int integrity_journal_check_keys(struct dm_integrity_c *ic, struct integrity_replay_plan *plan,
+				 char *why, size_t why_size);
+
+/**
+ * integrity_journal_compare_entry - does the tag of entry @n match its block
+ * @sector: that the entry names
+ * @block: the block, whole, see integrity_entry_copy()
+ *
+ * Context: any that may use the hash. Return: 0, -EILSEQ or the hash's error.
+ */
+int integrity_journal_compare_entry(struct dm_integrity_c *ic, const u8 *raw, u32 n, u64 sector,
+				    const u8 *block);
+
 /* Make the journal on the disk empty; nothing is in it in memory. Return: 0 or an error. */
 int integrity_journal_clear(struct dm_integrity_c *ic);
 

@@ -462,7 +462,8 @@ static void worker_end(struct integrity_pass_worker *w)
 				integrity_pass_fail(ic, "saving the position", err);
 			spin_lock(&r->lock);
 		}
-		if (!err && is_done(r)) {
+		/* What a device that failed meanwhile did not keep is not done. */
+		if (!err && is_done(r) && !(action->save && atomic_read(&ic->failed))) {
 			integrity_pass_do_locked(r, INTEGRITY_PASS_END);
 			ended = true;
 			done.sectors = r->worked;
@@ -553,11 +554,8 @@ void integrity_workers_stop(struct dm_integrity_c *ic)
 
 	for (i = 0; i < r->max_workers; i++) {
 		/* Not even begun: for want of a thread it might take long to. */
-		if (cancel_work(&r->worker[i].work)) {
-			spin_lock(&r->lock);
-			count_out(ic);
-			spin_unlock(&r->lock);
-		}
+		if (cancel_work(&r->worker[i].work))
+			worker_end(&r->worker[i]);
 	}
 	integrity_workers_wait(ic);
 }

@@ -226,12 +226,12 @@ def open_in_guest(name, volumes, steps, blocks, image, kernel=None, cpus=None):
     return found
 
 
-def record(volumes):
-    """Records the workloads of these volumes in a guest; the folder with the recordings."""
+def record(volumes, module=MODULE, kernel=None):
+    """Records the workloads of these volumes, of that module, in a guest; the folder with the recordings."""
     folder = RESULTS / "record"
     folder.mkdir(exist_ok=True)
     (folder / "plan.json").write_text(json.dumps([c.to_json() for c in volumes]))
-    return guest("record", "record", MODULE, timeout=900)
+    return guest("record", "record", module, timeout=900, kernel=kernel)
 
 
 def show(began, text):

@@ -21,17 +21,17 @@ disk, = ramdisks(4, 1)
 load("ours")
 
 
-def crashed(hash_, options="", tag="-", block=512, rounds=1):
+def crashed(hash_, options="", tag="-", block=512, writes=100, journal=400):
     """A volume that was written to and flushed, its disk in the middle of that, and what was written."""
     clear(disk, 4 << 20)
     v = Volume(disk, f"internal_hash:{hash_} block_size:{block} {options}", tag=tag, mode="J")
-    with Device("format").create(8, v.table("journal_sectors:400 interleave_sectors:1024 fix_padding")):
+    with Device("format").create(8, v.table(f"journal_sectors:{journal} interleave_sectors:1024 fix_padding")):
         pass
     with v.open() as dev:
         write_all(dev.path, 1, block)
         want = bytearray(pattern(1, dev.length * SECTOR))
     with v.open("journal_watermark:100 commit_time:3600000") as dev:
-        for n in range(100 * rounds):
+        for n in range(writes):
             at = random.randrange(dev.length * SECTOR // block) * block
             want[at:at + block] = random.randbytes(block)
             write_at(dev.path, at, want[at:at + block])
@@ -71,33 +71,42 @@ signed = f"journal_mac:hmac(sha256):{KEY}"
 expect_kept(*crashed("crc32c", signed), "crc32c", f"journal_mac:hmac(sha256):{OTHER}", mac)
 expect_kept(*crashed("crc32c", signed), "crc32", signed, tag, ("D",))
 
-# --- one that is damaged, in a ring that is full ---
+# --- one that is damaged, in a ring that is full; the only one; the MAC of the only section ---
 
-for options in "", signed:
-    v, image, want = crashed("crc32c", options, rounds=6)
+def flip(at, size):
+    poke(disk, at, bytes(b ^ 255 for b in peek(disk, at, size)))
+
+
+for options, writes, journal, what in (("", 600, 400, "tag"), (signed, 600, 400, "tag"), ("", 1, 400, "tag"),
+                                       (f"{signed} fix_hmac", 3, 100, "MAC")):
+    v, image, want = crashed("crc32c", options, writes=writes, journal=journal)
     poke(disk, 0, image)
     parts = Image(v.data, v.meta, 0, "crc32c", v.option("journal_mac") or None)
-    journal = Journal(parts)
-    plan = journal.replay()
+    plan = Journal(parts).replay()
     for fd in {parts.data.fd, parts.meta.fd}:
         os.close(fd)
     spb, size = v.block_size // SECTOR, 4
     entry = plan.entries[-1]
     length = -(-(8 + 8 * spb + size) // 8) * 8
-    at = (8 + entry.section * v.section_sectors()) * SECTOR + 512 * (entry.number % 8) + entry.number // 8 * length
-    poke(disk, at + 8 + 8 * spb, bytes(b ^ 255 for b in peek(disk, at + 8 + 8 * spb, size)))
+    section = (8 + entry.section * v.section_sectors()) * SECTOR
+    lost = {entry.sector} if what == "tag" else {e.sector for e in plan.entries}
+    if what == "tag":
+        flip(section + 512 * (entry.number % 8) + entry.number // 8 * length + 8 + 8 * spb, size)
+    else:
+        expect_eq(v.sb.journal_sections, 1, "sections")
+        flip(section + 512 - 16, 8)
     log.mark()
     with v.open() as dev:
-        log.expect("1 lost")
-        expect_eq(dev.field(-1), "1", "lost entries")
+        log.expect(f"{len(lost)} lost")
+        expect_eq(dev.field(-1), str(len(lost)), "lost entries")
         left = contents(disk)
     poke(disk, 0, left)
     load("intree")
     with v.open() as dev:
         now = contents(dev.path)
     load("ours")
-    differ = [n for n in range(len(want) // 512) if now[n * 512:n * 512 + 512] != want[n * 512:n * 512 + 512]]
-    if [n for n in differ if n != entry.sector]:
-        fail(f"the entry of sector {entry.sector} was damaged, different are {differ}")
-    say(f"{v.table()}: of {len(plan.entries)} entries in {len(plan.order)} sections one damaged, for in-tree, too: {differ}")
+    differ = {n for n in range(len(want) // 512) if now[n * 512:n * 512 + 512] != want[n * 512:n * 512 + 512]}
+    if differ - lost:
+        fail(f"the {what} of the entry of sector {entry.sector} was damaged, different are {differ}")
+    say(f"{v.table()}: of {len(plan.entries)} entries in {len(plan.order)} sections {len(lost)} lost, for in-tree, too")
 END

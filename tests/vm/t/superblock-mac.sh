@@ -269,4 +269,24 @@ poke(ram, 0, old.raw)
 with w.open(mode="B") as dev:
     expect_refused(errno.EILSEQ, "the forged block", read_at, dev.path, 64 * SECTOR, 4096)
 say(f"8 volumes with a MAC; recalculation {allowed} times allowed, {refused} times refused, as in-tree")
+
+# --- a keyed volume that grows while it is live: what is new cannot be made, and costs nothing else ---
+
+load("ours")
+below, meta = next(disks), next(disks)
+low = piecewise("low", f"0 4091 linear {below} 0")
+v = Volume(low, KEYED_HASH, meta).format()
+with v.open("recalculate legacy_recalculate") as dev:
+    wait_for("recalculation ends", lambda: dev.field(2) == dev.field(1) and dev.field(3) == "idle")
+with v.open() as dev:
+    log.mark()
+    for n in range(3):
+        dev.suspend()
+        if n == 0:
+            piecewise("low", f"0 4096 linear {below} 0")
+        dev.resume()
+        expect_eq(dev.field(1), "4096", "sectors provided")
+        read_at(dev.path, 4090 * SECTOR, SECTOR)
+    log.expect("has grown, but the keyed hash does not allow")
+Device("low").remove()
 END
