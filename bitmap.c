@@ -594,6 +594,7 @@ static int regions_stop(struct dm_integrity_c *ic)
 	struct integrity_bitmap *b = &ic->bitmap;
 	bool recalculating = integrity_sb_flags(ic) & INTEGRITY_SB_RECALCULATING;
 	u64 stored = integrity_sb_recalc_sector(ic), end = ic->layout.provided_sectors;
+	bool over;
 	int r;
 
 	cancel_delayed_work_sync(&b->flush_work);
@@ -617,13 +618,19 @@ static int regions_stop(struct dm_integrity_c *ic)
 					   recalculating ? min(stored, end) : end, end)))
 		return keep_recovery(ic);
 	/*
-	 * All tags are made, though the pass was not yet told so: with a key it could not be told
-	 * by another table.
+	 * The pass is over, though its workers have not come by what is clean behind the last
+	 * region: another table would make that again, or not be allowed to. Not so when the disk
+	 * has a position that the pass never had, see may_recalculate().
 	 */
-	if (!b->unrecovered && recalculating && integrity_recalc_permitted(ic))
-		stored = end;
+	over = !b->unrecovered && recalculating && stored < end && stored == ic->recalc.saved;
 	/* Without the flag the position means nothing, and stays what it was. */
-	return close_bitmap(ic, recalculating, stored);
+	r = close_bitmap(ic, recalculating, over ? end : stored);
+	if (!r && over && !integrity_check_open(ic) &&
+	    integrity_pass_do(&ic->recalc, INTEGRITY_PASS_END)) {
+		DMINFO("%s: recovery finished", integrity_name(ic));
+		integrity_event(ic);
+	}
+	return r;
 }
 
 /* Nobody suspends us on the way down: leave as few bits as can be, and let no write leave one. */

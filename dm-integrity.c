@@ -622,6 +622,8 @@ static int integrity_preresume(struct dm_target *ti)
 	 * goes: another may be live then, and have newer ones.
 	 */
 	integrity_tags_drain(ic);
+	/* Nor are those that were read good for the next try. */
+	integrity_tags_forget(ic);
 	if (ic->activated) {
 		/* Left suspended, all above would wait for ever instead of getting an error. */
 		integrity_fail(ic, why, r);

@@ -94,26 +94,29 @@ static int compare_sections(struct dm_integrity_c *ic, const struct integrity_re
 	return r;
 }
 
-/* Does the block at @sector match its tag where both belong. */
-static int compare_in_place(struct dm_integrity_c *ic, u64 sector, u8 *block,
+/*
+ * Does the block at @sector match its tag where both belong. What cannot be read, or was discarded,
+ * says nothing.
+ */
+static int compare_in_place(struct dm_integrity_c *ic, u64 sector, struct page *page,
 			    struct matches *tags)
 {
-	const struct integrity_layout *l = &ic->layout;
+	u8 tag[INTEGRITY_TAG_BYTES], stored[INTEGRITY_TAG_BYTES];
+	const unsigned int size = ic->layout.tag_size;
+	struct page_list pl = { .page = page };
 	struct integrity_tag_cursor cur;
-	u8 tag[INTEGRITY_TAG_BYTES];
+	unsigned int skip;
 	int r;
 
-	if (integrity_sync_io(ic, ic->data_dev->bdev, REQ_OP_READ,
-			      integrity_data_sector(l, sector), integrity_block_sectors(l), block))
-		return 0;
-	r = integrity_tag_of_data(ic, sector, block, tag);
-	if (r)
-		return r;
 	integrity_tag_cursor_init(&cur, ic);
-	r = integrity_tag_compare(&cur, sector, tag);
+	r = integrity_tag_load(&cur, sector, stored);
 	integrity_tag_cursor_done(&cur);
-	/* What cannot be read says nothing. */
-	return r < 0 ? 0 : count_match(tags, r ? -EILSEQ : 0);
+	if (r || !memchr_inv(stored, INTEGRITY_DISCARD_FILLER, size) ||
+	    integrity_tag_is_discarded(ic, sector, stored) ||
+	    integrity_read_data(ic, sector, integrity_block_sectors(&ic->layout), &pl, 1, &skip))
+		return 0;
+	r = integrity_tag_of_data(ic, sector, page_address(page) + skip, tag);
+	return r ?: count_match(tags, crypto_memneq(tag, stored, size) ? -EILSEQ : 0);
 }
 
 #define PLACES	64	/* looked at, at most */
@@ -123,28 +126,28 @@ static int compare_in_place(struct dm_integrity_c *ic, u64 sector, u8 *block,
  * blocks where they belong? Those that were written back before the crash match.
  */
 static int compare_places(struct dm_integrity_c *ic, const struct integrity_replay_plan *plan,
-			  u8 *block, struct matches *tags)
+			  struct page *page, struct matches *tags)
 {
 	const struct integrity_layout *l = &ic->layout;
 	struct integrity_journal *j = &ic->journal;
 	u64 sector, mark = integrity_sb_flags(ic) & INTEGRITY_SB_RECALCULATING ?
 				   integrity_sb_recalc_sector(ic) :
 				   l->provided_sectors;
-	u32 i, n, section;
+	u32 i, n, section, looks = 0;
 	u8 sequence;
 	int r = 0;
 
 	for (i = 0; i < plan->count && !r; i++) {
 		section = integrity_replay_section(l, plan, i, &sequence);
-		for (n = 0; n < l->journal_section_entries && !r; n++) {
-			if (tags->right + tags->wrong >= PLACES)
-				return 0;
+		for (n = 0; n < l->journal_section_entries && !r && looks < PLACES; n++) {
 			if (integrity_entry_verdict(l, &j->ids,
 						    integrity_journal_raw(l, j, section), section,
 						    sequence, NULL, n,
-						    &sector) == INTEGRITY_ENTRY_REPLAY &&
-			    sector < mark)
-				r = compare_in_place(ic, sector, block, tags);
+						    &sector) != INTEGRITY_ENTRY_REPLAY ||
+			    sector >= mark)
+				continue;
+			r = compare_in_place(ic, sector, page, tags);
+			looks++;
 		}
 		cond_resched();
 	}
@@ -157,14 +160,16 @@ int integrity_journal_check_keys(struct dm_integrity_c *ic, struct integrity_rep
 	/* A superblock with a MAC of the same key was checked already. */
 	bool mac_is_right = integrity_sb_flags(ic) & INTEGRITY_SB_FIXED_HMAC;
 	struct matches macs = { 0 }, tags = { 0 }, places = { 0 };
-	u8 *block;
-	int r;
+	struct page *page;
+	int r = -ENOMEM;
 
-	block = kmalloc(integrity_block_bytes(&ic->layout), GFP_NOIO);
-	r = block ? compare_sections(ic, plan, block, &macs, &tags) : -ENOMEM;
+	page = alloc_page(GFP_NOIO);
+	if (page)
+		r = compare_sections(ic, plan, page_address(page), &macs, &tags);
 	if (!r && is_another(&tags))
-		r = compare_places(ic, plan, block, &places);
-	kfree(block);
+		r = compare_places(ic, plan, page, &places);
+	if (page)
+		__free_page(page);
 	if (r) {
 		snprintf(why, why_size, "cannot check the journal (error %d)", r);
 	} else if (is_another(&macs) && !mac_is_right) {

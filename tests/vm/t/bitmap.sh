@@ -288,6 +288,31 @@ def recovery(layout):
     load("ours")
 
 
+def last_at_once():
+    """The device is closed while the workers are at the last dirty regions, and none has come by what is
+    clean behind them: that is not made again."""
+    v = fresh("meta")
+    with v.open(NEVER) as dev:
+        for region in (3, 17, 40):
+            put(dev, region)
+        c = crash(v, "meta")
+    for region in (3, 60):
+        damage(c, region)
+    run("modprobe", "dm-delay")
+    slow = piecewise("slow", f"0 {MIB << 11} delay {c.data} 0 1000 {c.data} 0 0")
+    s = Volume(slow, COMMON, c.meta, mode="B")
+    log.mark()
+    with s.open():
+        time.sleep(0.3)
+    log.expect("recovery finished")
+    with s.open("no_recalculate") as dev:
+        expect_eq(dev.field(2), dev.field(1), "position of a recovery that is over")
+        expect_refused(errno.EILSEQ, "damage in a clean region behind all", read_at, dev.path,
+                       (60 * REGION + 24) * SECTOR, 4096)
+        read_at(dev.path, (3 * REGION + 24) * SECTOR, 4096)
+    Device("slow").remove()
+
+
 def messages():
     """Passes that a message starts, and one given up."""
     v = fresh("meta")
@@ -373,6 +398,7 @@ for name in LAYOUTS:
     say(f"{name}: {number} writes beside the flushes, the longest took {longest * 1000:.0f} ms")
 held()
 say(f"{batches()} writes to the metadata device for 96 regions by 16 writers")
+last_at_once()
 messages()
 keyed()
 failing()

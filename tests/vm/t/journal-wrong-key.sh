@@ -21,7 +21,7 @@ disk, = ramdisks(4, 1)
 load("ours")
 
 
-def crashed(hash_, options="", tag="-", block=512, writes=100, journal=400):
+def crashed(hash_, options="", tag="-", block=512, writes=100, journal=400, discard=False):
     """A volume that was written to and flushed, its disk in the middle of that, and what was written."""
     clear(disk, 4 << 20)
     v = Volume(disk, f"internal_hash:{hash_} block_size:{block} {options}", tag=tag, mode="J")
@@ -31,6 +31,9 @@ def crashed(hash_, options="", tag="-", block=512, writes=100, journal=400):
         write_all(dev.path, 1, block)
         want = bytearray(pattern(1, dev.length * SECTOR))
     with v.open("journal_watermark:100 commit_time:3600000") as dev:
+        if discard:
+            discard_at(dev.path, 0, len(want))
+            want = bytearray(contents(dev.path))
         for n in range(writes):
             at = random.randrange(dev.length * SECTOR // block) * block
             want[at:at + block] = random.randbytes(block)
@@ -56,7 +59,7 @@ def expect_kept(v, image, want, hash_, options, message, modes=("J", "D", "B")):
         if contents(dev.path) != want:
             fail(f"{v.table()}: not what was written")
         expect_eq(dev.field(-1), "0", "lost entries")
-    v.check()
+    v.check(*(["--allow-discards"] if v.option("allow_discards") else []))
     say(f"{v.table()}: {' '.join(modes)} with {hash_} {options}")
 
 
@@ -65,6 +68,8 @@ mac = "no section of the journal matches its MAC: journal_mac or its key is not 
 expect_kept(*crashed("crc32c"), "crc32", "", tag)
 # Some of so short tags match by chance.
 expect_kept(*crashed("crc32c", tag=1), "sha256", "", tag, ("J",))
+# What was discarded matches any hash, and says nothing.
+expect_kept(*crashed("crc32c", "allow_discards", discard=True), "crc32", "allow_discards", tag, ("J", "D"))
 expect_kept(*crashed("sha256", block=4096), f"hmac(sha256):{KEY}", "", tag, ("J", "B"))
 expect_kept(*crashed(f"hmac(sha256):{KEY}"), f"hmac(sha256):{OTHER}", "", tag)
 signed = f"journal_mac:hmac(sha256):{KEY}"
