@@ -625,12 +625,15 @@ static int regions_stop(struct dm_integrity_c *ic)
 	over = !b->unrecovered && recalculating && stored < end && stored == ic->recalc.saved;
 	/* Without the flag the position means nothing, and stays what it was. */
 	r = close_bitmap(ic, recalculating, over ? end : stored);
-	if (!r && over && !integrity_check_open(ic) &&
-	    integrity_pass_do(&ic->recalc, INTEGRITY_PASS_END)) {
+	if (r || !over)
+		return r;
+	/* Who is told of the end looks at the status, also while this table is still there. */
+	integrity_recalc_load(ic, true, end);
+	if (!integrity_check_open(ic) && integrity_pass_do(&ic->recalc, INTEGRITY_PASS_END)) {
 		DMINFO("%s: recovery finished", integrity_name(ic));
 		integrity_event(ic);
 	}
-	return r;
+	return 0;
 }
 
 /* Nobody suspends us on the way down: leave as few bits as can be, and let no write leave one. */

@@ -302,9 +302,13 @@ def last_at_once():
     slow = piecewise("slow", f"0 {MIB << 11} delay {c.data} 0 1000 {c.data} 0 0")
     s = Volume(slow, COMMON, c.meta, mode="B")
     log.mark()
-    with s.open():
+    with s.open() as dev:
         time.sleep(0.3)
-    log.expect("recovery finished")
+        expect_events(dev, "a recovery that is over at a suspend", 1, dev.suspend)
+        log.expect("recovery finished")
+        expect_eq(dev.status().split()[2:4], [dev.field(1), "idle"], "status of a recovery that is over")
+        dev.resume()
+        expect_eq(dev.status().split()[2:4], [dev.field(1), "idle"], "status when it is resumed")
     with s.open("no_recalculate") as dev:
         expect_eq(dev.field(2), dev.field(1), "position of a recovery that is over")
         expect_refused(errno.EILSEQ, "damage in a clean region behind all", read_at, dev.path,

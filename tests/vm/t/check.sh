@@ -252,10 +252,12 @@ with v.open() as dev:
     dev.suspend()
     dev.resume()
     expect_found(dev, bad, 8, "after a suspend")
-    # Paused again and again, a block is counted once.
+    # Paused again and again in the middle, a block is counted once.
     dev.message("speed_max 16384")
     dev.message("check")
     while Seen(dev).action == "check":
+        # Or no worker would ever have begun, now and then for minutes.
+        time.sleep(rng.random() * 0.04)
         dev.message("frozen")
         if Seen(dev).action == "frozen" and Seen(dev).done < P:
             dev.message("check")
