@@ -30,10 +30,10 @@ def crashed(hash_, options="", tag="-", block=512, writes=100, journal=400, disc
     with v.open() as dev:
         write_all(dev.path, 1, block)
         want = bytearray(pattern(1, dev.length * SECTOR))
+    if discard:     # as it leaves the tags, on kernels whose RAM disks cannot as well
+        for s in range(0, v.sb.provided, 1024):
+            poke(*v.place(s, "tag"), b"\xf6" * (4 * min(1024, v.sb.provided - s)))
     with v.open("journal_watermark:100 commit_time:3600000") as dev:
-        if discard:
-            discard_at(dev.path, 0, len(want))
-            want = bytearray(contents(dev.path))
         for n in range(writes):
             at = random.randrange(dev.length * SECTOR // block) * block
             want[at:at + block] = random.randbytes(block)
