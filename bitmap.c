@@ -370,41 +370,7 @@ static u64 regions_known(struct dm_integrity_c *ic, u64 sector, u64 sectors)
 	return at == begin ? 0 : (at << b->g.log2_sectors_per_bit) - sector;
 }
 
-/* Until where are the regions from @sector on like the first: to be recovered, or not. */
-static u64 run_of_regions(struct dm_integrity_c *ic, u64 sector, u64 sectors)
-{
-	struct integrity_bitmap *b = &ic->bitmap;
-	u64 begin = integrity_bit(&b->g, sector), end = integrity_bit_end(&b->g, sector + sectors);
-	unsigned long flags;
-	bool known;
-	u64 at;
-
-	spin_lock_irqsave(&b->lock, flags);
-	known = integrity_bits_next(b->recovery, begin, begin + 1, true) != begin;
-	at = integrity_bits_next(b->recovery, begin, end, known);
-	spin_unlock_irqrestore(&b->lock, flags);
-	return min((at << b->g.log2_sectors_per_bit) - sector, sectors);
-}
-
-/*
- * Of a read only its begin can be verified. So that nothing is skipped that has a tag, it ends
- * where its regions change; what is behind is a read of its own.
- */
-static int regions_read(struct integrity_io *io)
-{
-	struct dm_integrity_c *ic = io->ic;
-	u64 run = io->sectors;
-
-	if (READ_ONCE(ic->bitmap.unrecovered))
-		run = round_up(run_of_regions(ic, io->sector, io->sectors),
-			       integrity_pass_unit(ic));
-	if (run < io->sectors) {
-		dm_accept_partial_bio(integrity_io_bio(io), run);
-		io->sectors = run;
-	}
-	return integrity_direct_read(io);
-}
-
+/* How far are the regions from @sector on like the first; is that one to be left out. */
 static u64 regions_pass_run(struct dm_integrity_c *ic, u64 sector, bool *skip)
 {
 	struct integrity_bitmap *b = &ic->bitmap;
@@ -418,6 +384,25 @@ static u64 regions_pass_run(struct dm_integrity_c *ic, u64 sector, bool *skip)
 	at = integrity_bits_next(b->recovery, begin, end, *skip);
 	spin_unlock_irqrestore(&b->lock, flags);
 	return min(at << b->g.log2_sectors_per_bit, ic->layout.provided_sectors) - sector;
+}
+
+/*
+ * Of a read only its begin can be verified. So that nothing is skipped that has a tag, it ends
+ * where its regions change; what is behind is a read of its own.
+ */
+static int regions_read(struct integrity_io *io)
+{
+	struct dm_integrity_c *ic = io->ic;
+	u64 run = io->sectors;
+	bool known;
+
+	if (READ_ONCE(ic->bitmap.unrecovered))
+		run = round_up(regions_pass_run(ic, io->sector, &known), integrity_pass_unit(ic));
+	if (run < io->sectors) {
+		dm_accept_partial_bio(integrity_io_bio(io), run);
+		io->sectors = run;
+	}
+	return integrity_direct_read(io);
 }
 
 /* Bits [first, end) need no recovery any more. */
@@ -594,7 +579,6 @@ static int regions_stop(struct dm_integrity_c *ic)
 	struct integrity_bitmap *b = &ic->bitmap;
 	bool recalculating = integrity_sb_flags(ic) & INTEGRITY_SB_RECALCULATING;
 	u64 stored = integrity_sb_recalc_sector(ic), end = ic->layout.provided_sectors;
-	bool over;
 	int r;
 
 	cancel_delayed_work_sync(&b->flush_work);
@@ -617,23 +601,8 @@ static int regions_stop(struct dm_integrity_c *ic)
 	     !integrity_recovery_expressed(&b->g, b->recovery, b->unrecovered,
 					   recalculating ? min(stored, end) : end, end)))
 		return keep_recovery(ic);
-	/*
-	 * The pass is over, though its workers have not come by what is clean behind the last
-	 * region: another table would make that again, or not be allowed to. Not so when the disk
-	 * has a position that the pass never had, see may_recalculate().
-	 */
-	over = !b->unrecovered && recalculating && stored < end && stored == ic->recalc.saved;
 	/* Without the flag the position means nothing, and stays what it was. */
-	r = close_bitmap(ic, recalculating, over ? end : stored);
-	if (r || !over)
-		return r;
-	/* Who is told of the end looks at the status, also while this table is still there. */
-	integrity_recalc_load(ic, true, end);
-	if (!integrity_check_open(ic) && integrity_pass_do(&ic->recalc, INTEGRITY_PASS_END)) {
-		DMINFO("%s: recovery finished", integrity_name(ic));
-		integrity_event(ic);
-	}
-	return 0;
+	return close_bitmap(ic, recalculating, stored);
 }
 
 /* Nobody suspends us on the way down: leave as few bits as can be, and let no write leave one. */

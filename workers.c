@@ -326,19 +326,20 @@ static bool take_chunk(struct integrity_pass_worker *w)
 			return false;
 		}
 		spin_lock(&r->lock);
-		if (!integrity_pass_running(r) || r->next >= r->end) {
-			spin_unlock(&r->lock);
-			return false;
-		}
 		run = r->end - r->next;
-		if (w->action->run)
+		if (run && w->action->run)
 			run = min(run, w->action->run(ic, r->next, &skip));
+		/* Also when told to stop: what is only left out is not left to be done. */
 		if (skip) {
 			r->next += run;
 			move_low(ic);
 			spin_unlock(&r->lock);
 			cond_resched();
 			continue;
+		}
+		if (!run || !integrity_pass_running(r)) {
+			spin_unlock(&r->lock);
+			return false;
 		}
 		if (w->action->save_due && w->action->save_due(ic)) {
 			spin_unlock(&r->lock);

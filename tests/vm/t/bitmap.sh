@@ -305,7 +305,7 @@ def last_at_once():
     with s.open() as dev:
         time.sleep(0.3)
         expect_events(dev, "a recovery that is over at a suspend", 1, dev.suspend)
-        log.expect("recovery finished")
+        log.expect("recalculation finished")
         expect_eq(dev.status().split()[2:4], [dev.field(1), "idle"], "status of a recovery that is over")
         dev.resume()
         expect_eq(dev.status().split()[2:4], [dev.field(1), "idle"], "status when it is resumed")
