@@ -625,6 +625,23 @@ class Volume:
         return text
 
 
+@contextlib.contextmanager
+def journal_of(v):
+    """The oracle's view of a volume's journal, as it is on the disk now."""
+    if str(TOP / "tests/oracle") not in sys.path:
+        sys.path.insert(0, str(TOP / "tests/oracle"))
+    from oracle.journal import Journal
+    from oracle.volume import Volume as Image
+    image = Image(v.data, v.meta, 0, v.option("internal_hash"), v.option("journal_mac") or None)
+    try:
+        yield Journal(image)
+    finally:
+        for fd in {image.data.fd, image.meta.fd}:
+            # The page cache must not keep what the target writes below.
+            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+            os.close(fd)
+
+
 def open_files():
     # That of the listing itself is gone when it is looked at again.
     return {int(fd) for fd in os.listdir("/proc/self/fd") if os.path.lexists(f"/proc/self/fd/{fd}")}

@@ -15,25 +15,9 @@ import threading
 
 from volume import *
 
-sys.path.insert(0, str(TOP / "tests/oracle"))
-from oracle.journal import Journal
-from oracle.volume import Volume as Image
-
 MODULE = os.environ.get("DMI_MODULE", "ours")
 disk, spare = ramdisks(6, 2)
 load(MODULE)
-
-
-@contextlib.contextmanager
-def journal_of(v):
-    image = Image(v.data, v.meta, 0, v.option("internal_hash"), v.option("journal_mac") or None)
-    try:
-        yield Journal(image)
-    finally:
-        for fd in {image.data.fd, image.meta.fd}:
-            # The page cache must not keep what the target writes below.
-            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
-            os.close(fd)
 
 
 def used_entries(v):
@@ -148,9 +132,7 @@ closed(v, "closed after commit_time 0")
 # Watermark 0: in place without waiting for anything else.
 with v.open("journal_watermark:0 commit_time:100") as dev:
     write_at(dev.path, 8192, b"z" * 4096)
-    image = Image(v.data, None, 0, "crc32c")
-    where = image.layout.data_sector(16) * SECTOR
-    os.close(image.data.fd)
+    _, where = v.place(16)
     wait_for("watermark 0 writes back by itself", lambda: peek(v.data, where, 4096) == b"z" * 4096, 5)
 
 # --- a flush with nothing to commit ---

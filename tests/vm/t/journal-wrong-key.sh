@@ -12,10 +12,6 @@
 PYTHONPATH=$DMI_TOP/tests/vm exec /usr/bin/python3 - << 'END'
 from volume import *
 
-sys.path.insert(0, str(TOP / "tests/oracle"))
-from oracle.journal import Journal
-from oracle.volume import Volume as Image
-
 OTHER = KEY[::-1]
 disk, = ramdisks(4, 1)
 load("ours")
@@ -86,13 +82,10 @@ for options, writes, journal, what in (("", 600, 400, "tag"), (signed, 600, 400,
                                        (f"{signed} fix_hmac", 3, 100, "MAC")):
     v, image, want = crashed("crc32c", options, writes=writes, journal=journal)
     poke(disk, 0, image)
-    parts = Image(v.data, v.meta, 0, "crc32c", v.option("journal_mac") or None)
-    plan = Journal(parts).replay()
-    for fd in {parts.data.fd, parts.meta.fd}:
-        os.close(fd)
+    with journal_of(v) as journal:
+        plan, length = journal.replay(), journal.volume.layout.E
     spb, size = v.block_size // SECTOR, 4
     entry = plan.entries[-1]
-    length = -(-(8 + 8 * spb + size) // 8) * 8
     section = (8 + entry.section * v.section_sectors()) * SECTOR
     lost = {entry.sector} if what == "tag" else {e.sector for e in plan.entries}
     if what == "tag":
