@@ -579,6 +579,7 @@ static int regions_stop(struct dm_integrity_c *ic)
 	struct integrity_bitmap *b = &ic->bitmap;
 	bool recalculating = integrity_sb_flags(ic) & INTEGRITY_SB_RECALCULATING;
 	u64 stored = integrity_sb_recalc_sector(ic), end = ic->layout.provided_sectors;
+	bool over;
 	int r;
 
 	cancel_delayed_work_sync(&b->flush_work);
@@ -601,8 +602,22 @@ static int regions_stop(struct dm_integrity_c *ic)
 	     !integrity_recovery_expressed(&b->g, b->recovery, b->unrecovered,
 					   recalculating ? min(stored, end) : end, end)))
 		return keep_recovery(ic);
+	/*
+	 * Nothing is left to recover: another table would make again what is clean, or not be
+	 * allowed to. So it is also when no worker ran that could have said so, or its position
+	 * could not be saved. But not when the disk has a position that the pass never had, see
+	 * may_recalculate().
+	 */
+	over = !b->unrecovered && recalculating && stored < end && stored == ic->recalc.saved;
 	/* Without the flag the position means nothing, and stays what it was. */
-	return close_bitmap(ic, recalculating, stored);
+	r = close_bitmap(ic, recalculating, over ? end : stored);
+	if (r || !over)
+		return r;
+	/* Who is told of the end looks at the status, also while this table is still there. */
+	integrity_recalc_load(ic, true, end);
+	if (!integrity_check_open(ic) && integrity_pass_do(&ic->recalc, INTEGRITY_PASS_END))
+		integrity_event(ic);
+	return 0;
 }
 
 /* Nobody suspends us on the way down: leave as few bits as can be, and let no write leave one. */

@@ -317,6 +317,25 @@ def last_at_once():
     Device("slow").remove()
 
 
+def nothing_left():
+    """The machine went down when the last bit was cleared, and the position was not on the disk yet: whatever the
+    next table is, that recovery is over when it has been closed."""
+    for options in (COMMON, COMMON.replace("crc32c", f"hmac(sha256):{KEY}")):
+        v = fresh("meta", options)
+        with v.open(NEVER):
+            c = crash(v, "meta", options)
+        damage(c, 3)
+        set_field(c.meta, "flags", c.sb.flags | RECALC)
+        set_field(c.meta, "recalc_sector", 0)
+        expect_eq(dirty(c), set(), "dirty regions")
+        with c.open("no_recalculate"):
+            pass
+        expect_eq((c.sb.flags & (DIRTY | RECALC), c.sb.recalc_sector), (RECALC, c.sb.provided), "closed with nothing left")
+        with c.open() as dev:
+            wait_for("idle", lambda: dev.status().split()[2:4] == [dev.field(1), "idle"])
+            expect_refused(errno.EILSEQ, "damage in a clean region", read_at, dev.path, (3 * REGION + 24) * SECTOR, 4096)
+
+
 def messages():
     """Passes that a message starts, and one given up."""
     v = fresh("meta")
@@ -403,6 +422,7 @@ for name in LAYOUTS:
 held()
 say(f"{batches()} writes to the metadata device for 96 regions by 16 writers")
 last_at_once()
+nothing_left()
 messages()
 keyed()
 failing()
