@@ -299,7 +299,7 @@ void integrity_check_run(struct dm_integrity_c *ic)
 	integrity_workers_start(ic, &integrity_pass_check, low, c->end);
 }
 
-void integrity_check_give_up(struct dm_integrity_c *ic, const char *why)
+bool integrity_check_give_up(struct dm_integrity_c *ic, const char *why)
 {
 	struct integrity_recalc *r = &ic->recalc;
 	struct integrity_check *c = &ic->check;
@@ -313,7 +313,7 @@ void integrity_check_give_up(struct dm_integrity_c *ic, const char *why)
 	spin_unlock(&r->lock);
 	/* It came to its end just now. */
 	if (!open)
-		return;
+		return false;
 
 	integrity_workers_stop(ic);
 	spin_lock(&r->lock);
@@ -326,7 +326,7 @@ void integrity_check_give_up(struct dm_integrity_c *ic, const char *why)
 	spin_unlock(&r->lock);
 	DMINFO("%s: check given up at sector %llu, %s: %llu blocks bad", integrity_name(ic), low,
 	       why, bad);
-	integrity_event(ic);
+	return true;
 }
 
 int integrity_check_bad_blocks(struct dm_integrity_c *ic, char *result, unsigned int size)

@@ -865,9 +865,10 @@ void integrity_check_run(struct dm_integrity_c *ic);
 
 /*
  * Stop the open check for good, if there is one; the state is frozen then. @why is for the log.
- * What it found stays listed. Context: may sleep; recalc.control is held.
+ * What it found stays listed. Context: may sleep; recalc.control is held. Return: was there one;
+ * the caller sends the event, once the state is what it is going to be.
  */
-void integrity_check_give_up(struct dm_integrity_c *ic, const char *why);
+bool integrity_check_give_up(struct dm_integrity_c *ic, const char *why);
 
 /**
  * integrity_check_bad_blocks - the message bad_blocks: print the list (badlist.h)

@@ -285,14 +285,14 @@ void integrity_recalc_load(struct dm_integrity_c *ic, bool flag, u64 sector)
 void integrity_recalc_resume(struct dm_integrity_c *ic)
 {
 	struct integrity_recalc *r = &ic->recalc;
-	bool start, pending;
+	bool start, pending, given_up = false;
 
 	mutex_lock(&r->control);
 	/* The volume has grown: a recalculation that nobody paused does not wait. */
 	pending = integrity_recalc_pending(ic) && !atomic_read(&ic->failed);
 	if (integrity_check_open(ic) && pending &&
 	    (!ic->check.held || integrity_recalc_mark(r) < ic->check.end)) {
-		integrity_check_give_up(ic, "the volume has changed");
+		given_up = integrity_check_give_up(ic, "the volume has changed");
 		integrity_pass_do(r, INTEGRITY_PASS_CANCEL);
 	}
 	spin_lock(&r->lock);
@@ -308,6 +308,8 @@ void integrity_recalc_resume(struct dm_integrity_c *ic)
 		start_workers(ic);
 	r->live = true;
 	mutex_unlock(&r->control);
+	if (given_up)
+		integrity_event(ic);
 }
 
 /* Wait for the workers that were told to stop, and save the position. */
@@ -408,6 +410,18 @@ static void start_pass(struct dm_integrity_c *ic)
 		start_workers(ic);
 }
 
+/*
+ * Nothing is left to be done. Return: is there an event, since a recalculation ends here that was
+ * paused, or had failed, when it had come to its end.
+ */
+static bool end_paused(struct dm_integrity_c *ic)
+{
+	enum integrity_pass_state was = ic->recalc.state;
+
+	integrity_pass_do(&ic->recalc, INTEGRITY_PASS_CANCEL);
+	return ic->recalc.state != was && (integrity_sb_flags(ic) & INTEGRITY_SB_RECALCULATING);
+}
+
 static int msg_recalculate(struct dm_integrity_c *ic)
 {
 	struct integrity_recalc *r = &ic->recalc;
@@ -422,8 +436,8 @@ static int msg_recalculate(struct dm_integrity_c *ic)
 	}
 	if (integrity_recalc_pending(ic) || unsaved(ic))
 		start_pass(ic);
-	else
-		integrity_pass_do(r, INTEGRITY_PASS_CANCEL);
+	else if (end_paused(ic))
+		integrity_event(ic);
 	return 0;
 }
 
@@ -523,16 +537,17 @@ static int msg_frozen(struct dm_integrity_c *ic)
 static int msg_idle(struct dm_integrity_c *ic)
 {
 	struct integrity_recalc *r = &ic->recalc;
+	bool event = integrity_check_open(ic) && integrity_check_give_up(ic, "by request");
 
-	if (integrity_check_open(ic))
-		integrity_check_give_up(ic, "by request");
 	if (integrity_pass_running(r) || r->state == INTEGRITY_PASS_SUSPENDED_RUNNING)
 		return 0;
 	if (!integrity_recalc_pending(ic) && !unsaved(ic))
-		integrity_pass_do(r, INTEGRITY_PASS_CANCEL);
+		event |= end_paused(ic);
 	else if (!ic->read_only && !atomic_read(&ic->failed))
 		start_pass(ic);
 	/* Else it stays what it is: "idle" would say that nothing is to be done. */
+	if (event)
+		integrity_event(ic);
 	return 0;
 }
 

@@ -158,6 +158,11 @@ with v.open() as dev:
     for text in ("recalculate", "idle"):
         expect_events(dev, f"{text} when finished", 0, lambda: dev.message(text))
         expect_state(dev, "idle", P)
+        # Who waits until it is idle hears of it.
+        expect_events(dev, "frozen when finished", 1, lambda: dev.message("frozen"))
+        expect_state(dev, "frozen", P)
+        expect_events(dev, f"{text} when frozen at the end", 1, lambda: dev.message(text))
+        expect_state(dev, "idle", P)
     log.mark()
 
     def again():
