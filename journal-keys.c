@@ -89,7 +89,7 @@ static int compare_sections(struct dm_integrity_c *ic, const struct integrity_re
 		r = count_match(macs, mac);
 		if (!mac)
 			r = compare_entries(ic, section, sequence, block, enough, tags);
-		cond_resched();
+		r = r ?: integrity_journal_may_go_on();
 	}
 	return r;
 }

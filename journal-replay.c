@@ -13,7 +13,7 @@
  * journal changed. So a crash repeats the replay, which gives the same. An erase then goes in
  * steps (integrity_erase_step()), so that one that was interrupted is not taken for a journal.
  */
-#include <linux/hash.h>
+#include <linux/rbtree.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 
@@ -108,22 +108,23 @@ static int erase(struct dm_integrity_c *ic, const struct integrity_replay_plan *
 	return r;
 }
 
-/* --- what is lost --- */
+int integrity_journal_may_go_on(void)
+{
+	cond_resched();
+	return fatal_signal_pending(current) ? -EINTR : 0;
+}
 
-#define LOST_BITS	12
+/* --- what is lost --- */
 
 /*
  * Blocks whose copy in the journal is lost, while it is known whose copy it was. The block may be
- * at its place already, so an older copy is not to be put over it.
+ * at its place already, so an older copy is not to be put over it. How many there are, and which,
+ * the disk says: so a tree.
  */
 struct lost_block {
-	struct hlist_node link;
+	struct rb_node node;
 	u64 sector;
 	u64 age;			/* of its newest lost copy, see entry_age() */
-};
-
-struct lost_blocks {
-	struct hlist_head *table;	/* NULL as long as there is none */
 };
 
 static u64 entry_age(const struct integrity_layout *l, u32 nth, u32 n)
@@ -131,57 +132,59 @@ static u64 entry_age(const struct integrity_layout *l, u32 nth, u32 n)
 	return (u64)nth * l->journal_section_entries + n;
 }
 
-static struct lost_block *find_lost(const struct lost_blocks *lost, u64 sector)
+static struct lost_block *find_lost(const struct rb_root *lost, u64 sector)
 {
-	struct lost_block *b;
+	struct rb_node *node = lost->rb_node;
 
-	if (lost->table)
-		hlist_for_each_entry(b, &lost->table[hash_64(sector, LOST_BITS)], link)
-			if (b->sector == sector)
-				return b;
+	while (node) {
+		struct lost_block *b = rb_entry(node, struct lost_block, node);
+
+		if (sector == b->sector)
+			return b;
+		node = sector < b->sector ? node->rb_left : node->rb_right;
+	}
 	return NULL;
 }
 
 /* Copies are told of from the oldest to the newest. Return: 0 or -ENOMEM. */
-static int remember_lost(struct lost_blocks *lost, u64 sector, u64 age)
+static int remember_lost(struct rb_root *lost, u64 sector, u64 age)
 {
-	struct lost_block *b = find_lost(lost, sector);
+	struct rb_node **link = &lost->rb_node, *parent = NULL;
+	struct lost_block *b;
 
-	if (b) {
-		b->age = age;
-		return 0;
+	while (*link) {
+		parent = *link;
+		b = rb_entry(parent, struct lost_block, node);
+		if (sector == b->sector) {
+			b->age = age;
+			return 0;
+		}
+		link = sector < b->sector ? &parent->rb_left : &parent->rb_right;
 	}
-	if (!lost->table)
-		lost->table = kvcalloc(1 << LOST_BITS, sizeof(*lost->table), GFP_NOIO);
 	b = kmalloc(sizeof(*b), GFP_NOIO);
-	if (!lost->table || !b) {
-		kfree(b);
+	if (!b)
 		return -ENOMEM;
-	}
 	b->sector = sector;
 	b->age = age;
-	hlist_add_head(&b->link, &lost->table[hash_64(sector, LOST_BITS)]);
+	rb_link_node(&b->node, parent, link);
+	rb_insert_color(&b->node, lost);
 	return 0;
 }
 
-static void forget_lost(struct lost_blocks *lost)
+static void forget_lost(struct rb_root *lost)
 {
-	struct hlist_node *next;
-	struct lost_block *b;
-	u32 i;
+	struct lost_block *b, *next;
 
-	for (i = 0; lost->table && i < 1 << LOST_BITS; i++)
-		hlist_for_each_entry_safe(b, next, &lost->table[i], link)
-			kfree(b);
-	kvfree(lost->table);
-	lost->table = NULL;
+	rbtree_postorder_for_each_entry_safe(b, next, lost, node)
+		kfree(b);
+	*lost = RB_ROOT;
 }
 
 /* --- replay --- */
 
 struct replay {
 	struct integrity_writeback wb;
-	struct lost_blocks lost;
+	struct rb_root lost;		/* of struct lost_block */
 	u32 nth;			/* section of the run */
 	u8 sequence;			/* that it has */
 };
@@ -289,6 +292,9 @@ static int find_damage(struct replay *replay, const struct integrity_replay_plan
 	int r = 0;
 
 	for (i = 0; i < plan->count && !r; i++) {
+		r = integrity_journal_may_go_on();
+		if (r)
+			break;
 		section = integrity_replay_section(l, plan, i, &sequence);
 		raw = integrity_journal_raw(l, j, section);
 		if (!j->state[section].unknown)
@@ -302,14 +308,13 @@ static int find_damage(struct replay *replay, const struct integrity_replay_plan
 			if (integrity_entry_verdict(l, &j->ids, raw, section, sequence, NULL, n,
 						    &sector) == INTEGRITY_ENTRY_DAMAGED)
 				r = remember_lost(&replay->lost, sector, entry_age(l, i, n));
-		cond_resched();
 	}
 	return r;
 }
 
 static int replay_sections(struct dm_integrity_c *ic, const struct integrity_replay_plan *plan)
 {
-	struct replay replay = { .lost = { NULL } };
+	struct replay replay = { .lost = RB_ROOT };
 	struct integrity_writeback *wb = &replay.wb;
 	u32 section;
 	int r;
@@ -318,7 +323,7 @@ static int replay_sections(struct dm_integrity_c *ic, const struct integrity_rep
 	wb->error = find_damage(&replay, plan);
 	for (; replay.nth < plan->count && !READ_ONCE(wb->error); replay.nth++) {
 		section = integrity_replay_section(&ic->layout, plan, replay.nth, &replay.sequence);
-		r = integrity_section_check_mac(ic, section);
+		r = integrity_journal_may_go_on() ?: integrity_section_check_mac(ic, section);
 		if (r == -EILSEQ) {
 			lose_section(ic, section);
 			continue;
@@ -349,10 +354,7 @@ static int read_sections(struct dm_integrity_c *ic, char *why, size_t why_size)
 		if (!r)
 			integrity_section_scan(l, &j->ids, integrity_journal_raw(l, j, section),
 					       section, NULL, &j->state[section]);
-		cond_resched();
-		/* A superblock may name millions of sections: who activates can give up. */
-		if (!r && fatal_signal_pending(current))
-			r = -EINTR;
+		r = r ?: integrity_journal_may_go_on();
 	}
 	if (r)
 		snprintf(why, why_size, "cannot read the journal (error %d)", r);

@@ -195,6 +195,14 @@ int integrity_journal_restart(struct dm_integrity_c *ic);
 int integrity_journal_replay(struct dm_integrity_c *ic, char *why, size_t why_size);
 
 /**
+ * integrity_journal_may_go_on - may what looks at all sections go on, asked between two of them
+ *
+ * A superblock may name millions: who activates can give up, and the next activation begins anew.
+ * Context: may sleep. Return: 0 or -EINTR.
+ */
+int integrity_journal_may_go_on(void);
+
+/**
  * integrity_journal_check_keys - is the journal of the table's hash and keys (journal-keys.c)
  * @plan: gets an erase where a section's MAC does not match
  *
