@@ -462,6 +462,8 @@ static void set_target(struct dm_integrity_c *ic)
 	ti->num_flush_bios = 1;
 	ti->flush_supported = true;
 	ti->per_io_data_size = sizeof(struct integrity_io);
+	if (!ic->tags.hash)
+		compat_payload_pool(ti);
 	/* And the core asks whether the data device can. */
 	if (ic->tags.discards && ic->mode->discard)
 		ti->num_discard_bios = 1;

@@ -107,6 +107,14 @@ static inline void compat_register_integrity(struct gendisk *disk, unsigned int 
 #endif
 }
 
+/* Bios come with payloads: the core's copies of those are from a pool, where it has one. */
+static inline void compat_payload_pool(struct dm_target *ti)
+{
+#ifdef COMPAT_MEMPOOL_NEEDS_INTEGRITY
+	ti->mempool_needs_integrity = true;
+#endif
+}
+
 /*
  * Version of the target, 1.x: that of the in-tree target which knows the same words, because tools
  * conclude from it what they may use.
