@@ -112,7 +112,10 @@ dm_remove v
 modprobe dm-delay
 modprobe -r brd
 ramdisk 10 2
-dm_create slow $((10 << 11)) "delay /dev/ram1 0 0 /dev/ram1 0 2000"
+# Long enough to be seen there by a slow machine.
+late=2000
+[ "$DMI_KERNEL" != debug ] || late=8000
+dm_create slow $((10 << 11)) "delay /dev/ram1 0 0 /dev/ram1 0 $late"
 opts=(internal_hash:crc32c block_size:4096 meta_device:/dev/mapper/slow)
 format_volume "$(table /dev/ram0 0 - D "${opts[@]}")"
 dm_create v $((10 << 11)) "$(table /dev/ram0 0 - D "${opts[@]}" recalculate)"

@@ -6,7 +6,7 @@
 # the timer makes up for a month that was missed; the exporter writes where the folder is, and into another one
 # as the example says. All that within what the units are allowed.
 # kernels: 6.12
-# long-kernels: 6.1 debug
+# long-kernels: 6.1
 # long: yes
 # cpus: 1
 # timeout: 300
