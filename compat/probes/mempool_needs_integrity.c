@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* 6.11: a target says that its bios have payloads, and the copies that the core makes of them get a pool. */
+/* 6.11: a target says that its bios have payloads, whose copies get a pool. */
 #include <linux/device-mapper.h>
 
 void probe(struct dm_target *ti);
