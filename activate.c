@@ -288,8 +288,7 @@ int integrity_activate(struct dm_integrity_c *ic, char *why, size_t why_size)
 		ic->replayed = true;
 		ic->bitmap.live = ic->mode->keeps_bitmap;
 	}
-	if (!ic->mode->keeps_journal)
-		integrity_journal_release(ic);
+	integrity_journal_activated(ic);
 	if (!ic->mode->keeps_bitmap)
 		integrity_bitmap_free(ic);
 	ic->recalc_pending = false;

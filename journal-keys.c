@@ -137,7 +137,7 @@ static int compare_places(struct dm_integrity_c *ic, const struct integrity_repl
 	u8 sequence;
 	int r = 0;
 
-	for (i = 0; i < plan->count && !r; i++) {
+	for (i = 0; i < plan->count && !r && looks < PLACES; i++) {
 		section = integrity_replay_section(l, plan, i, &sequence);
 		for (n = 0; n < l->journal_section_entries && !r && looks < PLACES; n++) {
 			if (integrity_entry_verdict(l, &j->ids,
@@ -149,7 +149,7 @@ static int compare_places(struct dm_integrity_c *ic, const struct integrity_repl
 			r = compare_in_place(ic, sector, page, tags);
 			looks++;
 		}
-		cond_resched();
+		r = r ?: integrity_journal_may_go_on();
 	}
 	return r;
 }

@@ -453,7 +453,13 @@ int integrity_journal_replay(struct dm_integrity_c *ic, char *why, size_t why_si
 		/* What was replayed and not erased goes at the next clean suspend. */
 		j->written = !plan.empty && !plan.erase;
 	}
-	kvfree(j->state);
-	j->state = NULL;
 	return 0;
+}
+
+void integrity_journal_activated(struct dm_integrity_c *ic)
+{
+	kvfree(ic->journal.state);
+	ic->journal.state = NULL;
+	if (!ic->mode->keeps_journal)
+		integrity_journal_release(ic);
 }

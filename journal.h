@@ -195,6 +195,13 @@ int integrity_journal_restart(struct dm_integrity_c *ic);
 int integrity_journal_replay(struct dm_integrity_c *ic, char *why, size_t why_size);
 
 /**
+ * integrity_journal_activated - free what only the first activation needs, which has succeeded
+ *
+ * Until then another try may have to replay again. At later ones it finds nothing to do.
+ */
+void integrity_journal_activated(struct dm_integrity_c *ic);
+
+/**
  * integrity_journal_may_go_on - may what looks at all sections go on, asked between two of them
  *
  * A superblock may name millions: who activates can give up, and the next activation begins anew.

@@ -227,4 +227,40 @@ v.check()
 if min(seen) < 5 or changes["reload"] < 10:
     fail(f"too little was done: {seen} operations, {changes}")
 say(f"{len(tested)} journals; {len(opened_by_intree)} opened by in-tree; {sum(seen)} operations under {changes}")
+
+# --- a first resume that fails behind the replay, and is tried again after another table was live ---
+
+v = volume(5, 512, "commit_time:3600000 journal_watermark:100")
+with v.open() as dev:
+    write_at(dev.path, 0, b"a" * 512)
+    sync(dev.path)
+    copy(disk, spare)
+below = f"/dev/mapper/{Device('below').create(size_of(spare) // SECTOR, f'linear {spare} 0').name}"
+c = Volume(below, " ".join(v.options), mode="J")
+run("modprobe", "dm-flakey")
+a = Device("a").create()
+a.load(c.sb.provided, c.table("reset_recalculate"))
+whole = f"0 {size_of(spare) // SECTOR} linear {spare} 0"
+piecewise("below", f"0 8 flakey {spare} 0 0 1000000 1 error_writes", f"8 {size_of(spare) // SECTOR - 8} linear {spare} 8")
+expect_refused(errno.EIO, "a resume that cannot write the superblock", a.resume)
+piecewise("below", whole)
+with c.open(name="b") as dev:
+    write_at(dev.path, 512, b"b" * 512)
+    sync(dev.path)
+    # This one does not end well, either: its journal stays.
+    piecewise("below", f"0 {size_of(spare) // SECTOR} error")
+    write_at(dev.path, 2048, bytes(512))
+    expect_refused(errno.EIO, "a flush of a disk that is gone", sync, dev.path)
+piecewise("below", whole)
+a.resume()
+wait_for("the recalculation", lambda: a.field(3) == "idle")
+write_at(a.path, 1024, b"c" * 512)
+sync(a.path)
+clear(disk, 6 << 20)
+copy(spare, disk)
+a.remove()
+with v.open() as dev:
+    expect_eq(read_at(dev.path, 0, 1536), b"a" * 512 + b"b" * 512 + b"c" * 512, "what was flushed by three tables")
+closed(v, "after a second try")
+Device("below").remove()
 END
