@@ -404,7 +404,6 @@ int integrity_journal_replay(struct dm_integrity_c *ic, char *why, size_t why_si
 	struct integrity_replay_plan plan;
 	int r;
 
-	j->lost = 0;
 	r = read_sections(ic, why, why_size);
 	if (r)
 		return r;
@@ -432,6 +431,8 @@ int integrity_journal_replay(struct dm_integrity_c *ic, char *why, size_t why_si
 		r = integrity_journal_check_keys(ic, &plan, why, why_size);
 		if (r)
 			return r;
+		/* What an earlier try lost has been erased since, and counts. */
+		j->lost = 0;
 		r = replay_sections(ic, &plan);
 		if (r) {
 			snprintf(why, why_size, "cannot replay the journal (error %d)", r);
