@@ -190,16 +190,6 @@ static int carry_out(struct dm_integrity_c *ic, const struct activation *a)
 	return r;
 }
 
-static int replay(struct dm_integrity_c *ic, char *why, size_t why_size)
-{
-	int r = 0;
-
-	if (!ic->replayed && ic->layout.journal_sections)
-		r = integrity_journal_replay(ic, why, why_size);
-	ic->replayed = !r;
-	return r;
-}
-
 /* Has all that there was before the volume has grown its tags, by the disk or the last resume. */
 static bool has_only_grown(struct dm_integrity_c *ic, const struct activation *a)
 {
@@ -271,8 +261,9 @@ int integrity_activate(struct dm_integrity_c *ic, char *why, size_t why_size)
 		return r;
 
 	integrity_activation_plan(&a.plan);
-	if (a.plan.replay)
-		r = replay(ic, why, why_size);
+	/* Once. But another table may have left a journal since an activation that failed. */
+	if (a.plan.replay && !ic->activated && ic->layout.journal_sections)
+		r = integrity_journal_replay(ic, why, why_size);
 	if (!r)
 		r = may_recalculate(ic, &a, &mark, why, why_size);
 	if (r)
@@ -285,7 +276,6 @@ int integrity_activate(struct dm_integrity_c *ic, char *why, size_t why_size)
 			snprintf(why, why_size, "cannot write superblock, bitmap or journal");
 			return r;
 		}
-		ic->replayed = true;
 		ic->bitmap.live = ic->mode->keeps_bitmap;
 	}
 	integrity_journal_activated(ic);

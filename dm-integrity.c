@@ -631,8 +631,6 @@ static int integrity_preresume(struct dm_target *ti)
 		integrity_fail(ic, why, r);
 		return 0;
 	}
-	/* Before the next try another table may have been live, and left a journal of its own. */
-	ic->replayed = false;
 	DMERR("%s: cannot resume: %s (error %d)", integrity_name(ic), why, r);
 	return r;
 }

@@ -903,7 +903,6 @@ struct dm_integrity_c {
 	bool read_only;			/* the table or a device is: nothing is ever written */
 	bool formatted;			/* by this table */
 	bool made_up;			/* the superblock in memory is not that of the disk */
-	bool replayed;			/* the journal of an earlier life, by this table */
 	bool activated;			/* was resumed at least once */
 	bool recalc_pending;		/* recalculate or reset_recalculate, not yet carried out */
 
