@@ -26,10 +26,6 @@ counts = collections.Counter()
 ANY = -1        # what a discarded block holds
 
 
-def one(rng, what):
-    return rng.choice(what)
-
-
 class Random:
     """A volume, and what is known of its blocks."""
 
@@ -42,16 +38,16 @@ class Random:
         self.below = [Device(f"below{n}").create(SECTORS, f"linear {disks[n]} 0") for n in range(2)]
         meta = self.below[1].path if rng.randrange(2) else None
         self.keyed = rng.randrange(4) == 0
-        hash_ = f"hmac(sha256):{KEY}" if self.keyed else one(rng, ("crc32c", "crc32c", "xxhash64", "sha256"))
-        self.size = one(rng, (512, 1024, 2048, 4096))
+        hash_ = f"hmac(sha256):{KEY}" if self.keyed else rng.choice(("crc32c", "crc32c", "xxhash64", "sha256"))
+        self.size = rng.choice((512, 1024, 2048, 4096))
         words = [f"internal_hash:{hash_}", f"block_size:{self.size}", f"journal_sectors:{rng.randrange(80, 600)}"]
         if not meta:
-            words += [f"interleave_sectors:{one(rng, (256, 512, 1024, 4096))}"]
+            words += [f"interleave_sectors:{rng.choice((256, 512, 1024, 4096))}"]
             words += ["fix_padding"] if rng.randrange(2) else []
         self.mac = rng.randrange(3) == 0
         self.crypt = rng.randrange(4) == 0
         words += [f"journal_mac:hmac(sha256):{KEY}"] if self.mac else []
-        words += [f"journal_crypt:{one(rng, ('ctr', 'cbc'))}(aes):{KEY}"] if self.crypt else []
+        words += [f"journal_crypt:{rng.choice(('ctr', 'cbc'))}(aes):{KEY}"] if self.crypt else []
         words += ["fix_hmac"] if rng.randrange(2) else []
         # Who may have tags made anew, see legacy_recalculate.
         self.recalculates = not self.keyed or self.mac if "fix_hmac" in words else not self.keyed and not self.mac
@@ -59,8 +55,8 @@ class Random:
         self.modes = "DJ" if self.crypt or self.mac and not self.recalculates else "DJB"
         self.discards = rng.randrange(2) == 0
         words += ["allow_discards"] if self.discards else []
-        words += [f"buffer_sectors:{one(rng, (8, 32, 128, 256))}"] if rng.randrange(2) else []
-        tag = one(rng, ("-", "-", 4)) if hash_ != "xxhash64" else "-"
+        words += [f"buffer_sectors:{rng.choice((8, 32, 128, 256))}"] if rng.randrange(2) else []
+        tag = rng.choice(("-", "-", 4)) if hash_ != "xxhash64" else "-"
         self.v = Volume(self.below[0].path, " ".join(words), meta, tag=tag)
         self.say("table", self.v.table())
 
@@ -147,15 +143,15 @@ class Random:
 
     def words(self, mode=None):
         rng = self.rng
-        mode = mode or one(rng, self.modes)
+        mode = mode or rng.choice(self.modes)
         words = []
         if mode == "J":
-            words += [f"journal_watermark:{rng.randrange(101)}", f"commit_time:{one(rng, (0, 1, 50, 100000))}"]
+            words += [f"journal_watermark:{rng.randrange(101)}", f"commit_time:{rng.choice((0, 1, 50, 100000))}"]
         if mode == "B":
             # With another granularity all is to be made again.
             if self.recalculates and rng.randrange(2):
-                words.append(f"sectors_per_bit:{one(rng, (8, 64, 512, 32768))}")
-            words += [f"bitmap_flush_interval:{one(rng, (1, 100, 100000))}"]
+                words.append(f"sectors_per_bit:{rng.choice((8, 64, 512, 32768))}")
+            words += [f"bitmap_flush_interval:{rng.choice((1, 100, 100000))}"]
         return mode, words
 
     def open(self, *more, mode=None):
@@ -181,7 +177,7 @@ class Random:
         self.close()
         if self.rng.randrange(2):
             # In-tree wants a permission for the recovery of keyed volumes.
-            self.where = one(self.rng, ("ours", "ours", "intree")) if self.recalculates else "ours"
+            self.where = self.rng.choice(("ours", "ours", "intree")) if self.recalculates else "ours"
             load(self.where)
         self.open()
 
@@ -193,7 +189,8 @@ class Random:
         self.dev.suspend()
         if self.rng.randrange(2):
             self.get_while_suspended()
-        self.dev.resume()
+        else:
+            self.dev.resume()
         self.older = {}
 
     def get_while_suspended(self):
@@ -241,7 +238,7 @@ class Random:
         mode, older = self.mode, self.older
         self.older = {}
         if self.rng.randrange(2) and self.recalculates:
-            self.where = one(self.rng, ("ours", "intree"))
+            self.where = self.rng.choice(("ours", "intree"))
             load(self.where)
         # Where no tags can be made, only what B has to recover is.
         self.open(mode=None if self.recalculates or mode != "B" else "B")
@@ -271,8 +268,6 @@ class Random:
 
     def recalculate(self):
         if self.where == "intree":
-            if not self.recalculates:
-                return
             self.close()
             self.open("reset_recalculate")
         else:
@@ -299,7 +294,7 @@ class Random:
             what += [self.crash] * 3
             if self.recalculates:
                 what.append(self.recalculate)
-            one(self.rng, what)()
+            self.rng.choice(what)()
         self.verify()
         self.close()
         self.v.check(*(["--allow-discards"] if self.discards else []))

@@ -45,7 +45,7 @@ if [ $# -eq 0 ]; then
 		StandardError=file:$TMPDIR/out
 	END
 	load_ours
-	ramdisk 32 4
+	ramdisk 32 3
 
 	code=0
 	# shellcheck disable=SC2016
