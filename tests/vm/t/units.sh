@@ -174,7 +174,8 @@ msg late speed_max 100
 msg late recalculate
 systemctl start $late
 wait_for "[ \$(of $late NRestarts) -ge 2 ]" 60
-expect $late ExecMainStatus 8
+# Between two tries; amid one it has no status yet.
+wait_for "is $late ExecMainStatus 8" 60
 expect_action late recalculate
 msg late speed_max 0
 wait_for "is $late ActiveState inactive" 60
