@@ -111,13 +111,13 @@ static void begin_chunk(struct integrity_pass_worker *w)
 
 /*
  * Compare the block at @sector. Where its tag cannot be read, count it and those whose tags are in
- * the same buffer, as far as @end; *@todo becomes their sectors. Return: 0 when nothing more is to
- * be done; 1 when it does not match; an error of the hash.
+ * the same buffer, as far as @end; *@todo becomes their sectors. @tag: INTEGRITY_TAG_BYTES, the
+ * caller's so that nobody clears them for each block. Return: 0 when nothing more is to be done; 1
+ * when it does not match; an error of the hash.
  */
 static int compare(struct integrity_pass_worker *w, struct integrity_tag_cursor *cur, u64 sector,
-		   u64 end, const u8 *data, u64 *todo)
+		   u64 end, const u8 *data, u8 *tag, u64 *todo)
 {
-	u8 tag[INTEGRITY_TAG_BYTES];
 	int r;
 
 	r = integrity_tag_of_data(w->ic, sector, data, tag);
@@ -137,7 +137,7 @@ static int compare(struct integrity_pass_worker *w, struct integrity_tag_cursor 
  * Return: 0, or an error that says nothing of the block.
  */
 static int compare_again(struct integrity_pass_worker *w, struct integrity_tag_cursor *cur,
-			 u64 sector, u64 end, u64 *todo)
+			 u64 sector, u64 end, u8 *tag, u64 *todo)
 {
 	struct dm_integrity_c *ic = w->ic;
 	struct page_list pl = { };
@@ -152,7 +152,7 @@ static int compare_again(struct integrity_pass_worker *w, struct integrity_tag_c
 		found_unreadable(w, sector, *todo, "data", r);
 		r = 0;
 	} else {
-		r = compare(w, cur, sector, end, (u8 *)page_address(pl.page) + skip, todo);
+		r = compare(w, cur, sector, end, (u8 *)page_address(pl.page) + skip, tag, todo);
 	}
 	mempool_free(pl.page, &ic->recheck_pool);
 	return r > 0 ? found_mismatch(w, sector) : r;
@@ -164,6 +164,7 @@ static int compare_tags(struct integrity_pass_worker *w, u64 sector, u64 sectors
 	struct dm_integrity_c *ic = w->ic;
 	u64 step = integrity_block_sectors(&ic->layout), end = sector + sectors;
 	struct integrity_tag_cursor cur;
+	u8 tag[INTEGRITY_TAG_BYTES];
 	size_t at = skip;
 	int r = 0;
 
@@ -174,9 +175,9 @@ static int compare_tags(struct integrity_pass_worker *w, u64 sector, u64 sectors
 		const u8 *data = page_address(w->pages[at >> PAGE_SHIFT].page);
 		u64 todo = step;
 
-		r = compare(w, &cur, sector, end, data + offset_in_page(at), &todo);
+		r = compare(w, &cur, sector, end, data + offset_in_page(at), tag, &todo);
 		if (r > 0)
-			r = compare_again(w, &cur, sector, end, &todo);
+			r = compare_again(w, &cur, sector, end, tag, &todo);
 		if (r)
 			break;
 		sector += todo;

@@ -380,20 +380,38 @@ int integrity_tag_load(struct integrity_tag_cursor *cur, u64 sector, u8 *tag)
 	return 0;
 }
 
-int integrity_tag_compare(struct integrity_tag_cursor *cur, u64 sector, const u8 *tag)
+/* The rare case: in two buffers, discarded, or different. Of a tag @size bytes count. */
+static noinline int compare_copy(struct integrity_tag_cursor *cur, u64 sector, const u8 *tag,
+				 u32 size)
 {
-	u32 size = cur->ic->layout.tag_size;
 	u8 stored[INTEGRITY_TAG_BYTES];
 	int r;
 
 	r = integrity_tag_load(cur, sector, stored);
 	if (r)
 		return r;
-	/* What pads a digest is not looked at in mode I (section 7). */
-	if (cur->in_tuples)
-		size = min(size, cur->ic->tags.digest_size);
 	return crypto_memneq(stored, tag, size) &&
 	       !integrity_tag_is_discarded(cur->ic, sector, stored);
+}
+
+int integrity_tag_compare(struct integrity_tag_cursor *cur, u64 sector, const u8 *tag)
+{
+	struct dm_integrity_c *ic = cur->ic;
+	u32 size = ic->layout.tag_size, len = size;
+	const u8 *stored;
+
+	if (cur->in_tuples) {
+		/* What pads a digest is not looked at in mode I (section 7). */
+		size = min(size, ic->tags.digest_size);
+		stored = integrity_tag_tuple(cur, sector);
+	} else {
+		stored = cursor_at(cur, integrity_tag_offset(&ic->layout, sector), &len);
+		if (IS_ERR(stored))
+			return PTR_ERR(stored);
+	}
+	if (likely(len >= size && !crypto_memneq(stored, tag, size)))
+		return 0;
+	return compare_copy(cur, sector, tag, size);
 }
 
 /* --- discards --- */
