@@ -172,6 +172,7 @@ static int store_tags(struct integrity_io *io, struct integrity_tag_cursor *cur,
 			r = integrity_tag_store(cur, *at, tag);
 		if (r)
 			break;
+		cond_resched();
 	}
 	integrity_tag_cursor_done(cur);
 	return r;

@@ -384,6 +384,7 @@ void integrity_io_verify(struct integrity_io *io)
 				break;
 		}
 		bio_advance_iter(bio, &iter, integrity_block_bytes(&ic->layout));
+		cond_resched();
 	}
 	integrity_tag_cursor_done(&cur);
 	/*
