@@ -351,6 +351,7 @@ struct integrity_io {
 		/* of a small io: stored (read) or made (write) */
 		u8 tags[INTEGRITY_IO_TAG_BYTES];
 		struct integrity_inline_io in;	/* mode I */
+		u64 until;			/* of a discard in mode J: journal.retired */
 	};
 };
 

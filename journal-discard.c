@@ -2,11 +2,13 @@
 /*
  * Discards in mode J (section 3.4).
  *
- * A discard is not journaled. It waits until no block of it has a copy in the journal, which would
- * go over it later; what comes into the journal from then on is concurrent with it, and may. Then
- * it takes its range, makes its tags, has them flushed, and only then lets the data device discard:
- * a crash leaves the old data with the old tag, or with a tag that fits any data. What is still in
- * sections that were written back may be replayed by a crash, data and tag together.
+ * A discard is not journaled. It waits until no block of it has a copy that was in the journal when
+ * it came, which would go over it later; what comes into the journal from then on is concurrent
+ * with it, and may. Sections go in their order, so those that were there are gone when as many have
+ * been: it waits for no more than these, whoever goes on writing the same blocks. Then it takes its
+ * range, makes its tags, has them flushed, and only then lets the data device discard: a crash
+ * leaves the old data with the old tag, or with a tag that fits any data. What is still in sections
+ * that were written back may be replayed by a crash, data and tag together.
  *
  * Nobody sleeps for it. A discard that waits for the journal holds nothing and is called again at
  * the end of the next write-back. One that waits for the flush holds its range; the flush, on
@@ -73,6 +75,19 @@ static bool has_copy(struct integrity_io *io)
 		}
 	}
 	return found;
+}
+
+/* Is there a copy of a block of the io that was there when it came. */
+static bool has_older_copy(struct integrity_io *io)
+{
+	struct integrity_journal *j = &io->ic->journal;
+	unsigned long flags;
+	bool gone;
+
+	spin_lock_irqsave(&j->lock, flags);
+	gone = j->retired >= io->until;
+	spin_unlock_irqrestore(&j->lock, flags);
+	return !gone && has_copy(io);
 }
 
 static void discard_endio(struct bio *bio)
@@ -145,7 +160,7 @@ static void discard_try(struct integrity_io *io)
 		integrity_io_end(io);
 		return;
 	}
-	if (has_copy(io)) {
+	if (has_older_copy(io)) {
 		spin_lock_irqsave(&j->lock, flags);
 		list_add_tail(&io->flush_list, &j->discards_waiting);
 		integrity_journal_reclaim(ic);
@@ -170,6 +185,13 @@ void integrity_journal_wake_discards(struct dm_integrity_c *ic)
 
 int integrity_journal_discard(struct integrity_io *io)
 {
+	struct integrity_journal *j = &io->ic->journal;
+	const struct integrity_journal_ring *ring = &j->ring;
+	unsigned long flags;
+
+	spin_lock_irqsave(&j->lock, flags);
+	io->until = j->retired + ring->committed + ring->filled + !!ring->fill_entry;
+	spin_unlock_irqrestore(&j->lock, flags);
 	integrity_io_queue(io, discard_try);
 	return DM_MAPIO_SUBMITTED;
 }

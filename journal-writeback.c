@@ -412,6 +412,7 @@ static bool write_back_committed(struct dm_integrity_c *ic)
 	spin_lock_irq(&j->lock);
 	j->ring.tail = section;
 	j->ring.committed -= count;
+	j->retired += count;
 	j->ring.free += (u64)count * l->journal_section_entries;
 	integrity_journal_wake(ic);
 	/* Now, for there may be no end of this as long as others write and flush. */

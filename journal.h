@@ -119,6 +119,7 @@ struct integrity_journal {
 	spinlock_t lock;		/* guards all below; taken with interrupts off */
 	struct integrity_journal_ring ring;
 	u64 nodes;			/* in @table */
+	u64 retired;			/* sections that were written back, ever */
 	bool reclaiming;		/* commit and write-back for room are under way */
 	struct list_head waiting;	/* ios that wait for room, oldest first */
 	bool called;			/* the first was, and has not taken its room */

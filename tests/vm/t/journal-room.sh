@@ -71,6 +71,30 @@ with v.open("allow_discards") as dev:
     if longest > (24 if DEBUG else 8):
         fail(f"a discard waited {longest:.1f} s")
 v.check("--allow-discards")
+
+# --- a discard beside writes of its own blocks: it waits for what was there before it, not for them ---
+
+def same_blocks(fd, n):
+    os.pwrite(fd, memoryview(noise)[:4 * BS], 4 * n * BS)
+
+
+v = fresh(f"journal_sectors:{16 * ONE}")
+v.data = Device("slow").path
+with v.open("allow_discards") as dev:
+    write_at(dev.path, 500 * BS, noise[:BS])
+    with ThreadPoolExecutor(1) as thread, Beside(dev.path, 3, same_blocks) as others:
+        wait_for("writes", lambda: min(others.done) > 3)
+        # Few blocks, and so many that it is the entries of the journal that are looked at.
+        for length in (12 * BS, 8 << 20):
+            begin, before = time.monotonic(), sum(others.done)
+            discard = thread.submit(discard_at, dev.path, 0, length)
+            wait_for(f"a discard of {length} bytes ends beside writes of its blocks", discard.done, 60 if DEBUG else 20)
+            discard.result()
+            say(f"beside {sum(others.done) - before} writes of its blocks a discard of {length >> 10} KiB took "
+                f"{time.monotonic() - begin:.2f} s")
+    if read_at(dev.path, 500 * BS, BS) == noise[:BS]:
+        fail("the discard did nothing")
+v.check("--allow-discards")
 Device("slow").remove()
 
 # --- a replay that fails half way, and the next table ---
