@@ -67,6 +67,8 @@ with v.open("allow_discards") as dev:
             begin = time.monotonic()
             discard_at(dev.path, n * BS, BS)
             longest = max(longest, time.monotonic() - begin)
+            if read_at(dev.path, n * BS, BS) == noise[:BS]:
+                fail(f"block {n} is what was written before the discard")
     say(f"beside {sum(others.done)} flushes a discard took {longest:.2f} s at most")
     if longest > (24 if DEBUG else 8):
         fail(f"a discard waited {longest:.1f} s")
@@ -81,19 +83,21 @@ def same_blocks(fd, n):
 v = fresh(f"journal_sectors:{16 * ONE}")
 v.data = Device("slow").path
 with v.open("allow_discards") as dev:
-    write_at(dev.path, 500 * BS, noise[:BS])
     with ThreadPoolExecutor(1) as thread, Beside(dev.path, 3, same_blocks) as others:
         wait_for("writes", lambda: min(others.done) > 3)
         # Few blocks, and so many that it is the entries of the journal that are looked at.
-        for length in (12 * BS, 8 << 20):
+        for length in (50 * BS, 8 << 20):
+            write_at(dev.path, 40 * BS, noise[:BS])
             begin, before = time.monotonic(), sum(others.done)
             discard = thread.submit(discard_at, dev.path, 0, length)
             wait_for(f"a discard of {length} bytes ends beside writes of its blocks", discard.done, 60 if DEBUG else 20)
             discard.result()
             say(f"beside {sum(others.done) - before} writes of its blocks a discard of {length >> 10} KiB took "
                 f"{time.monotonic() - begin:.2f} s")
-    if read_at(dev.path, 500 * BS, BS) == noise[:BS]:
-        fail("the discard did nothing")
+            # It came after this write, which nobody repeats.
+            sync(dev.path)
+            if read_at(dev.path, 40 * BS, BS) == noise[:BS]:
+                fail(f"a block is what was written before the discard of {length} bytes")
 v.check("--allow-discards")
 Device("slow").remove()
 
