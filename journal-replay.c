@@ -388,6 +388,18 @@ static bool size_in_doubt(struct dm_integrity_c *ic)
 	       le64_to_cpu(ic->sb.image->provided_data_sectors) > l->provided_sectors;
 }
 
+/* Is there no entry in the journal, nor a place where one could be that is not known. */
+static bool nothing_in_it(struct dm_integrity_c *ic)
+{
+	const struct integrity_section_state *state = ic->journal.state;
+	u32 section;
+
+	for (section = 0; section < ic->layout.journal_sections; section++)
+		if (state[section].used || state[section].unknown_metadata)
+			return false;
+	return true;
+}
+
 int integrity_journal_restart(struct dm_integrity_c *ic)
 {
 	int r = integrity_journal_format(ic);
@@ -444,6 +456,15 @@ int integrity_journal_replay(struct dm_integrity_c *ic, char *why, size_t why_si
 	}
 	if (plan.erase) {
 		r = erase(ic, &plan);
+		/*
+		 * No replay could find anything in it, however much of it was erased. A bitmap that
+		 * takes its place would have to give way to it again.
+		 */
+		if (r && !ic->mode->keeps_journal && !ic->mode->keeps_bitmap && nothing_in_it(ic)) {
+			DMWARN("%s: cannot write the journal (error %d), in which nothing is",
+			       integrity_name(ic), r);
+			r = 0;
+		}
 		if (r) {
 			snprintf(why, why_size, "cannot write the journal (error %d)", r);
 			return r;

@@ -262,5 +262,27 @@ a.remove()
 with v.open() as dev:
     expect_eq(read_at(dev.path, 0, 1536), b"a" * 512 + b"b" * 512 + b"c" * 512, "what was flushed by three tables")
 closed(v, "after a second try")
+
+# --- a sector of the journal that can neither be read nor written, with nothing in the journal ---
+
+dead = 8 + 5 * 176 - 1
+holes("below", spare, (dead, 1))
+for mode in "JB":
+    b = Device("b").create()
+    b.load(c.sb.provided, c.table(mode=mode))
+    log.mark()
+    expect_refused(errno.EIO, f"mode {mode} with a dead sector in the journal", b.resume)
+    log.expect("cannot write the journal")
+    b.remove()
+log.mark()
+with c.open(mode="D") as dev:
+    log.expect("cannot write the journal .*, in which nothing is")
+    expect_eq(read_at(dev.path, 0, 512), b"a" * 512, "what was flushed, in mode D")
+    write_at(dev.path, 0, b"A" * 512)
+log.expect_none("Checksum failed|could be written at suspend")
+holes("below", spare)
+with c.open() as dev:
+    expect_eq(read_at(dev.path, 0, 1536), b"A" * 512 + b"b" * 512 + b"c" * 512, "what was written, with a whole disk")
 Device("below").remove()
+say("an empty journal with a dead sector does not keep mode D from coming up")
 END
