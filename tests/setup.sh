@@ -30,6 +30,7 @@ packages=(
 	bash bc coreutils cpio file git jq kmod procps psmisc python3 util-linux xxd
 	bison dpkg-dev flex gcc libc6-dev libelf-dev libssl-dev make patch perl rsync xz-utils
 	sparse shellcheck clang clang-format libclang-rt-14-dev libdevmapper-dev
+	gcc-i686-linux-gnu libc6-dev-i386-cross gcc-s390x-linux-gnu libc6-dev-s390x-cross qemu-user
 	qemu-system-x86 busybox-static
 	cryptsetup-bin dkms dmsetup e2fsprogs fio lvm2 mdadm xfsprogs
 	build-essential debhelper dh-dkms groff-base openssl python3-jsonschema systemd tmux
