@@ -167,6 +167,10 @@ class Subject:
     def wanted(self, count, rng):
         """Moments and policies: every moment in turn, as far as the number goes."""
         loose, settled = self.recording.loose_moments()
+        if self.c.recalc:
+            # Before the superblock says so, nobody knows that there are no tags yet.
+            said = self.recording.bios[0].durable
+            loose, settled = ([m for m in moments if m >= said] for moments in (loose, settled))
         wanted = []
         # Where nothing is in doubt all policies give the same.
         for moments, policies, number in ((settled, POLICIES[:1], count // 5), (loose, POLICIES, count - count // 5)):
