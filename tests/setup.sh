@@ -32,7 +32,7 @@ packages=(
 	sparse shellcheck clang clang-format libclang-rt-14-dev libdevmapper-dev
 	gcc-i686-linux-gnu libc6-dev-i386-cross gcc-s390x-linux-gnu libc6-dev-s390x-cross qemu-user
 	qemu-system-x86 busybox-static
-	cryptsetup-bin dkms dmsetup e2fsprogs fio lvm2 mdadm xfsprogs
+	btrfs-progs cryptsetup-bin dkms dmsetup e2fsprogs fio lvm2 mdadm xfsprogs
 	build-essential debhelper dh-dkms groff-base openssl python3-jsonschema systemd tmux
 	linux-headers-amd64 linux-headers-6.12-amd64 linux-source-6.12
 )
