@@ -96,6 +96,29 @@ def wait_for(what, test, seconds=30):
         time.sleep(0.02)
 
 
+class Watch:
+    """Ends the test when a step takes too long; who waits where is on the console then."""
+
+    def __init__(self, seconds):
+        self.seconds = seconds
+        self.step("begin")
+        threading.Thread(target=self.run, daemon=True).start()
+
+    def step(self, what):
+        self.what, self.since = what, time.monotonic()
+
+    def run(self):
+        while time.monotonic() < self.since + self.seconds:
+            time.sleep(1)
+        hangs(f"for {self.seconds} s: {self.what}")
+
+
+def hangs(what):
+    pathlib.Path("/proc/sysrq-trigger").write_text("w")
+    say(f"FAILED: {what}")
+    os._exit(1)
+
+
 def settled_events(dev):
     """The event counter. A work item raises it: that of what was done just now may still be to come."""
     before = None
