@@ -13,7 +13,7 @@ import struct
 
 HEADER = struct.Struct("=3IIIIiIIIQ128s129s7x")
 SPEC = struct.Struct("=QQiI16s")
-CREATE, REMOVE, SUSPEND, STATUS, LOAD, CLEAR, TABLE_STATUS, MESSAGE = 3, 4, 6, 7, 9, 10, 12, 14
+CREATE, REMOVE, RENAME, SUSPEND, STATUS, LOAD, CLEAR, TABLE_STATUS, MESSAGE = 3, 4, 5, 6, 7, 9, 10, 12, 14
 READONLY, SUSPENDED, STATUS_TABLE, FULL, SKIP_LOCKFS, NOFLUSH = 1, 2, 0x10, 0x100, 0x400, 0x800
 
 
@@ -27,12 +27,12 @@ def control():
 
 
 class Dm:
-    """One mapped device."""
+    """One mapped device. One with a uuid is found by that, whatever its name is by now."""
 
     _control = None
 
-    def __init__(self, name):
-        self.name = name
+    def __init__(self, name, uuid=""):
+        self.name, self.uuid = name, uuid
         if Dm._control is None:
             Dm._control = control()
 
@@ -40,8 +40,9 @@ class Dm:
         """One ioctl; returns the header's fields and what follows it."""
         size = max(size, HEADER.size + len(payload))
         buffer = bytearray(size)
+        name = "" if self.uuid and number != CREATE else self.name
         HEADER.pack_into(buffer, 0, 4, 0, 0, size, HEADER.size, targets, 0, flags, 0, 0, 0,
-                         self.name.encode(), b"")
+                         name.encode(), self.uuid.encode())
         buffer[HEADER.size:HEADER.size + len(payload)] = payload
         fcntl.ioctl(Dm._control, 3 << 30 | HEADER.size << 16 | 0xFD << 8 | number, buffer)
         fields = HEADER.unpack_from(buffer)
@@ -76,6 +77,9 @@ class Dm:
 
     def remove(self):
         self.call(REMOVE)
+
+    def rename(self, name):
+        self.call(RENAME, name.encode() + b"\0")
 
     def remove_retry(self):
         """Something (a probe of the disk) may still be closing it."""
