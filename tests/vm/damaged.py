@@ -124,6 +124,22 @@ class Disks:
         self.set("recalc_sector", value)
         return f"recalculation at {value}"
 
+    def elsewhere(self):
+        """Other places for tags and data, or another salt; mostly with a recalculation, which verifies nothing."""
+        rng, what = self.rng, ["journal_sections", "salt"]
+        if self.get("log2_interleave"):
+            what += ["log2_interleave", "padding"]
+        kind = rng.choice(what)
+        if kind == "salt":
+            self.set("flags", self.get("flags") ^ HMAC)
+        elif kind == "padding":
+            self.set("flags", self.get("flags") ^ PADDING)
+        elif kind == "log2_interleave":
+            self.set(kind, rng.randrange(3, 12))
+        else:
+            self.set(kind, rng.randrange(1, 5))
+        return f"other {kind}" + (f", {self.position()}" if rng.randrange(3) else "")
+
     def scattered(self):
         end = self.rng.choice((64, 64, SECTOR, 4096))
         places = [self.rng.randrange(end) for _ in range(self.rng.choice((1, 1, 2, 5, 40)))]
@@ -165,5 +181,5 @@ class Disks:
         return f"log2_bitmap {value}; " + self.bitmap()
 
 
-DAMAGES = [Disks.field, Disks.field, Disks.fields, Disks.flags, Disks.position, Disks.scattered, Disks.erased,
-           Disks.size, Disks.bitmap, Disks.dirty, Disks.granularity]
+DAMAGES = [Disks.field, Disks.field, Disks.fields, Disks.flags, Disks.position, Disks.elsewhere,
+           Disks.scattered, Disks.erased, Disks.size, Disks.bitmap, Disks.dirty, Disks.granularity]

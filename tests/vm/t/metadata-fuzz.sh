@@ -110,7 +110,7 @@ class State:
 
 
 class Case:
-    """A state that is damaged, and opened once or twice."""
+    """A state that is damaged, and opened."""
 
     def __init__(self, number, kinds):
         self.rng = random.Random(f"{SEED} {number}")
@@ -126,6 +126,7 @@ class Case:
         self.what = f"case {number}: {kind.name}, {self.state.name}: {done}"
         self.damage = damage.__name__
         self.newer = {}         # what this case wrote
+        self.made = []          # tests for sectors that may have been given tags
 
     def understand(self, mode, readonly):
         """What the superblock says, or None."""
@@ -150,11 +151,12 @@ class Case:
         try:
             for path, image in zip(paths, self.images):
                 poke(path, 0, image)
-            # What the first one leaves is opened once more.
-            if self.open() and self.rng.randrange(3) == 0:
+            self.open(False)
+            # What is left is sometimes opened once more.
+            if self.open(True) and self.rng.randrange(3) == 0:
                 self.images = [contents(path) for path in paths]
                 self.what += "; again"
-                self.open()
+                self.open(True)
         finally:
             for odd in filter(None, self.below):
                 odd.remove()
@@ -173,10 +175,11 @@ class Case:
             return bool(dirty)
         return not (readonly and state == "journal")
 
-    def open(self):
-        """Opens it in some way; did it come up, writable."""
+    def open(self, writable):
+        """Opens it in some way; did it come up, and could be written."""
         rng, kind = self.rng, self.kind
-        mode, readonly = rng.choice("DDJJBBR"), rng.randrange(3) == 0
+        mode = rng.choice("DJB" if writable else "DJBR")
+        readonly = not writable and (mode != "R" or rng.randrange(2) == 0)
         words = rng.choice(("", "", "", "recalculate", "reset_recalculate", "no_recalculate",
                             f"sectors_per_bit:{8 * REGION}"))
         meaning, made = self.understand(mode, readonly)
@@ -194,25 +197,25 @@ class Case:
             self.refused(opening, error)
             if self.must_come_up(meaning, words, readonly) and length <= provided:
                 fail(f"{opening}: refused, though nothing vital is wrong: {log.text()!r}")
-            readonly = True
+            writable = False
         else:
             with dev:
                 if not meaning:
                     fail(f"{opening}: comes up")
                 expect_eq(dev.field(1), str(provided), f"{opening}: provided sectors")
-                self.read(opening, dev, meaning, mode, words, length)
-                readonly = readonly or mode == "R"
-                if not readonly:
+                unverified = self.read(opening, dev, meaning, mode, words, length)
+                if writable:
                     self.write(opening, dev, length)
+                    self.made.append(unverified)
                 if dev.field(3) == "Fail":
                     fail(f"{opening}: the device has failed: {log.text()!r}")
             counts[f"{self.damage} came up"] += 1
         watch.step(f"{opening}: removed")
-        if readonly:
+        if not writable:
             after = [contents(path) for path in self.v.disks]
             if after != self.images:
                 fail(f"{opening}: something was written")
-        return not readonly
+        return writable
 
     def refused(self, opening, error):
         reason = WHY.search(log.text())
@@ -222,10 +225,10 @@ class Case:
         reasons[reason[1]] += 1
 
     def read(self, opening, dev, meaning, mode, words, length):
-        """Every block."""
+        """Every block; the test for sectors that may be read without a tag."""
         kind, size, spb = self.kind, self.kind.size, self.kind.size // SECTOR
         bit = int(words.partition("sectors_per_bit:")[2] or REGION)
-        unverified = meaning.unverified(mode, self.requested, bit, self.images[-1][4096:])
+        unverified = [meaning.unverified(mode, self.requested, bit, self.images[-1][4096:]), *self.made]
         whole = meaning.volume() == kind.plain.volume()
         for block, data in self.blocks_of(opening, dev, length * SECTOR // size):
             versions = [self.newer[block]] if block in self.newer else \
@@ -237,8 +240,9 @@ class Case:
                     fail(f"{opening}: block {block} cannot be read, though it was not damaged")
             elif data not in versions:
                 at = meaning.layout.data_sector(block * spb) * SECTOR
-                if not unverified(block * spb) or data != self.images[0][at:at + size]:
+                if not any(u(block * spb) for u in unverified) or data != self.images[0][at:at + size]:
                     fail(f"{opening}: block {block} is nothing that was ever written: {data[:16].hex()}")
+        return unverified[0]
 
     def blocks_of(self, opening, dev, number):
         """(block, data or None)"""
