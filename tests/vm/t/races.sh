@@ -6,7 +6,7 @@
 # I/O fails, every block reads as it was written last, nothing takes longer than half a minute (one on debug),
 # and then every tag is right, the module can be unloaded and nothing is left allocated. DMI_RUNTIME seconds.
 # kernels: debug
-# long-kernels: 6.1 6.12
+# long-kernels: 6.12
 # long: yes
 # timeout: 1800
 # append: slub_debug=U
