@@ -1,41 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Disks that fail at one place, what a volume's blocks may hold meanwhile, and a watch for what hangs."""
+"""Disks that fail at one place, and what a volume's blocks may hold meanwhile."""
 
 import contextlib
 import errno
 import functools
-import os
-import pathlib
 import random
-import threading
-import time
 
 from dm import Dm
-from volume import SECTOR, Device, DMError, expect_eq, fail, log, pattern, read_at, say, write_at
+from volume import SECTOR, Device, DMError, expect_eq, fail, pattern, read_at, write_at
 
 BS, BLOCKS = 4096, 256
 LENGTH = BLOCKS * BS // SECTOR
 TORN = -1       # a "version" of a block: it does not match its tag
-
-
-class Watch(threading.Thread):
-    """Ends the test when a step takes too long, also one that cannot be interrupted."""
-
-    def __init__(self, limit):
-        super().__init__(daemon=True)
-        self.limit = limit
-        self.step("begin")
-        self.start()
-
-    def step(self, what):
-        self.what, self.end = what, time.monotonic() + self.limit
-
-    def run(self):
-        while time.monotonic() < self.end:
-            time.sleep(0.5)
-        say(f"FAILED: {self.what}: hangs for {self.limit} s")
-        pathlib.Path("/proc/sysrq-trigger").write_text("w")
-        os._exit(1)
 
 
 class Low:

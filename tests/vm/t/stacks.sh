@@ -54,6 +54,21 @@ def use(v, what):
     done.append(what)
 
 
+def use_together(volumes, what):
+    """The same with several at once, each in the mode that is its own."""
+    with contextlib.ExitStack() as stack:
+        devices = [stack.enter_context(v.open("recalculate", name=f"v{n}")) for n, v in enumerate(volumes)]
+        with ThreadPoolExecutor(8) as threads:
+            list(threads.map(lambda n: write_all(devices[n].path, n, 512), range(len(volumes))))
+        for n, dev in enumerate(devices):
+            idle(dev)
+            read_all(dev.path, n, 512)
+            checked(dev, f"{what}, volume {n}")
+    for v in volumes:
+        v.check()
+    done.append(what)
+
+
 # --- disks below ---
 
 for size in (512, 4096):
@@ -84,19 +99,10 @@ for n in range(4):
     meta = Device(f"meta{n}").create(2 << 11, f"linear {ram2} {n << 12}").path
     clear(meta)
     volumes.append(Volume(data, "internal_hash:crc32c journal_sectors:800", meta, mode="JDBJ"[n]).format())
-with contextlib.ExitStack() as stack:
-    devices = [stack.enter_context(v.open("recalculate", name=f"v{n}")) for n, v in enumerate(volumes)]
-    with ThreadPoolExecutor(4) as threads:
-        list(threads.map(lambda n: write_all(devices[n].path, n, 512), range(4)))
-    for n, dev in enumerate(devices):
-        idle(dev)
-        read_all(dev.path, n, 512)
-        checked(dev, f"slice {n}")
-for n, v in enumerate(volumes):
-    v.check()
+use_together(volumes, "tags of four volumes on one disk")
+for n in range(4):
     Device(f"data{n}").remove()
     Device(f"meta{n}").remove()
-done.append("tags of four volumes on one disk")
 
 # --- thirty-two at once ---
 
@@ -105,17 +111,9 @@ for n in range(32):
     disk = Device(f"disk{n}").create(1 << 11, f"linear {ram} {n << 11}").path
     clear(disk)
     volumes.append(Volume(disk, "internal_hash:crc32c journal_sectors:88", mode="JDB"[n % 3]).format())
-with contextlib.ExitStack() as stack:
-    devices = [stack.enter_context(v.open("recalculate", name=f"v{n}")) for n, v in enumerate(volumes)]
-    with ThreadPoolExecutor(8) as threads:
-        list(threads.map(lambda n: write_all(devices[n].path, n, 512), range(32)))
-    for n, dev in enumerate(devices):
-        idle(dev)
-        read_all(dev.path, n, 512)
-for n, v in enumerate(volumes):
-    v.check()
+use_together(volumes, "thirty-two volumes")
+for n in range(32):
     Device(f"disk{n}").remove()
-done.append("thirty-two volumes")
 
 # --- above: LUKS2 and btrfs ---
 
