@@ -10,8 +10,10 @@
  * behind the superblock holds a bitmap. It is set before the first byte of a bitmap is written, and
  * cleared after the last one of the journal that replaces it, so that half a bitmap is never taken
  * for a journal. A crash in between leaves an area that is read as bits although it has none. That
- * is harmless when all tags are valid: some are made again. Where some are not, a granularity that
- * no table has is stored for that time, which makes all of it dirty.
+ * loses nothing when all tags are valid: some are made again, and what was damaged there is no
+ * longer found. Where some are not valid, a granularity that no table has is stored for that time,
+ * which makes all of it dirty. Where the disk does not take what is to come, what there was is put
+ * back.
  */
 #include "dm-integrity.h"
 
@@ -114,10 +116,18 @@ static int store(struct dm_integrity_c *ic, const struct activation *a, bool in_
 	return integrity_sb_store(ic, a->plan.recalculating, a->plan.recalc_sector);
 }
 
+/* What was to come could not be written: what there was is in its place again. */
+static void store_found(struct dm_integrity_c *ic, const struct activation *a, u8 granularity)
+{
+	ic->sb.bitmap_in_use = a->plan.in_use;
+	ic->sb.log2_blocks_per_bit = granularity;
+	integrity_sb_store(ic, a->stored_flag, a->stored_position);
+}
+
 /* A bitmap takes the place of an empty journal, or of bits of another granularity. */
 static int begin_bitmap(struct dm_integrity_c *ic, const struct activation *a)
 {
-	u8 granularity = ic->bitmap.g.log2_blocks_per_bit;
+	u8 found = ic->sb.log2_blocks_per_bit, granularity = ic->bitmap.g.log2_blocks_per_bit;
 	int r;
 
 	r = store(ic, a, true, a->plan.cover ? integrity_bitmap_no_granularity(&ic->layout) :
@@ -126,6 +136,9 @@ static int begin_bitmap(struct dm_integrity_c *ic, const struct activation *a)
 		r = integrity_bitmap_store(ic);
 	if (!r && a->plan.cover)
 		r = store(ic, a, true, granularity);
+	/* Bits of another granularity do not come back: all that was dirty then, and is now. */
+	if (r && !a->plan.in_use && !integrity_journal_format(ic))
+		store_found(ic, a, found);
 	return r;
 }
 
@@ -142,7 +155,11 @@ static int end_bitmap(struct dm_integrity_c *ic, const struct activation *a)
 		r = store(ic, a, true, integrity_bitmap_no_granularity(&ic->layout));
 	if (!r)
 		r = integrity_journal_restart(ic);
-	return r ?: store(ic, a, false, granularity);
+	if (!r)
+		return store(ic, a, false, granularity);
+	if (a->plan.same_granularity && !integrity_bitmap_store(ic))
+		store_found(ic, a, granularity);
+	return r;
 }
 
 /* What the bitmap is to be in memory; tags are made from @mark on. */
@@ -242,8 +259,11 @@ int integrity_activate(struct dm_integrity_c *ic, char *why, size_t why_size)
 			return r;
 	}
 	r = integrity_sb_reload(ic, why, why_size);
-	if (r && r != -EINVAL && r != -EILSEQ && ic->activated) {
-		/* While this table was live nobody else wrote: it has what was stored last. */
+	if (r && r != -EINVAL && r != -EILSEQ && (ic->activated || ic->mode->as_it_is)) {
+		/*
+		 * While this table was live nobody else wrote: it has what was stored last. And
+		 * mode R takes what there is.
+		 */
 		DMERR("%s: %s; going on with the superblock in memory", integrity_name(ic), why);
 		r = 0;
 	}
@@ -273,7 +293,8 @@ int integrity_activate(struct dm_integrity_c *ic, char *why, size_t why_size)
 	if (!ic->read_only) {
 		r = carry_out(ic, &a);
 		if (r) {
-			snprintf(why, why_size, "cannot write superblock, bitmap or journal");
+			snprintf(why, why_size,
+				 "cannot write superblock, bitmap or journal (error %d)", r);
 			return r;
 		}
 		ic->bitmap.live = ic->mode->keeps_bitmap;

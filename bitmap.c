@@ -35,7 +35,8 @@
  *     and the bitmap gives way to an empty journal. But what is left of a recovery stays: the flag
  *     and the bits of it, and no others, because the superblock's position alone would have
  *     everything behind it made again, also where tags are good and protect data. In-tree takes
- *     that for a crash, which in mode B comes to the same.
+ *     that for a crash, which in mode B comes to the same. A journal that cannot be written gives
+ *     way to the bitmap again.
  *   resume  reads superblock and bitmap again, as after a load.
  *   reload  the old table closes the bitmap at its suspend; the new one reads what that left.
  *   remove  goes through suspend. The flush is stopped there, and again in the destructor.
@@ -544,6 +545,33 @@ static void flush_time_over(struct work_struct *work)
 
 /* --- life --- */
 
+/* Only what is still to be recovered stays in the bitmap. */
+static int store_recovery(struct dm_integrity_c *ic)
+{
+	struct integrity_bitmap *b = &ic->bitmap;
+
+	memcpy(b->map, b->recovery, (size_t)b->g.blocks * INTEGRITY_BITMAP_BLOCK_BYTES);
+	return integrity_bitmap_store(ic);
+}
+
+/*
+ * The journal could not be written whole, and what is there now would be read as bits: those come
+ * back. Half of them are no worse than half a journal, so what fails here changes nothing.
+ */
+static int reopen_bitmap(struct dm_integrity_c *ic, bool recalculating, u64 sector, int error)
+{
+	int r = store_recovery(ic);
+
+	if (!r) {
+		ic->sb.log2_blocks_per_bit = ic->bitmap.g.log2_blocks_per_bit;
+		r = integrity_sb_store(ic, recalculating, sector);
+	}
+	if (!r)
+		DMWARN("%s: cannot write an empty journal (error %d), the bitmap stays in its place",
+		       integrity_name(ic), error);
+	return r ? error : 0;
+}
+
 /* The bitmap gives way to an empty journal: all is stable. */
 static int close_bitmap(struct dm_integrity_c *ic, bool recalculating, u64 sector)
 {
@@ -554,24 +582,21 @@ static int close_bitmap(struct dm_integrity_c *ic, bool recalculating, u64 secto
 		ic->sb.log2_blocks_per_bit = integrity_bitmap_no_granularity(&ic->layout);
 		r = integrity_sb_store(ic, recalculating, sector);
 	}
-	if (!r)
-		r = integrity_journal_format(ic);
 	if (r)
 		return r;
+	r = integrity_journal_format(ic);
+	if (r)
+		return reopen_bitmap(ic, recalculating, sector, r);
 	ic->sb.bitmap_in_use = false;
 	ic->sb.log2_blocks_per_bit = ic->bitmap.g.log2_blocks_per_bit;
 	return integrity_sb_store(ic, recalculating, sector);
 }
 
-/* Only what is still to be recovered stays. */
 static int keep_recovery(struct dm_integrity_c *ic)
 {
-	struct integrity_bitmap *b = &ic->bitmap;
-
-	memcpy(b->map, b->recovery, (size_t)b->g.blocks * INTEGRITY_BITMAP_BLOCK_BYTES);
 	DMINFO("%s: %llu regions are still to be recovered, the bitmap stays for them",
-	       integrity_name(ic), b->unrecovered);
-	return integrity_bitmap_store(ic);
+	       integrity_name(ic), ic->bitmap.unrecovered);
+	return store_recovery(ic);
 }
 
 static int regions_stop(struct dm_integrity_c *ic)

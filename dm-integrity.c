@@ -597,7 +597,7 @@ out:
 static int integrity_preresume(struct dm_target *ti)
 {
 	struct dm_integrity_c *ic = ti->private;
-	char why[ERROR_SIZE / 2];
+	char why[ERROR_SIZE / 2], what[ERROR_SIZE];
 	int r;
 
 	/*
@@ -628,10 +628,11 @@ static int integrity_preresume(struct dm_target *ti)
 	integrity_tags_forget(ic);
 	if (ic->activated) {
 		/* Left suspended, all above would wait for ever instead of getting an error. */
-		integrity_fail(ic, why, r);
+		snprintf(what, sizeof(what), "resuming: %s", why);
+		integrity_fail(ic, what, r);
 		return 0;
 	}
-	DMERR("%s: cannot resume: %s (error %d)", integrity_name(ic), why, r);
+	DMERR("%s: cannot resume: %s", integrity_name(ic), why);
 	return r;
 }
 

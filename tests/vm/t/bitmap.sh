@@ -3,8 +3,8 @@
 # Mode B: a region's bit is on the disk before its data or tags are, and stays while it is written to; it
 # is cleared after bitmap_flush_interval, with no other I/O held up and data and tags on the disk; first
 # writes to many regions share writes of the bitmap; one of those that fails costs the writes that wait for
-# it and no others; a clean end leaves an empty journal. After a crash only dirty regions are made again,
-# damage elsewhere is still found, and a recovery that is interrupted by a clean end goes on where it is
+# it and no others; a clean end leaves an empty journal, or the bitmap where that cannot be written. After
+# a crash only dirty regions are made again, damage elsewhere is still found, and a recovery that is interrupted by a clean end goes on where it is
 # needed, also under in-tree.
 # kernels: 6.12
 # long-kernels: 6.1 debug
@@ -15,6 +15,7 @@ PYTHONPATH=$DMI_TOP/tests/vm exec /usr/bin/python3 - << 'END'
 import json
 import threading
 
+from faulty import attempt
 from volume import *
 
 MIB = 4
@@ -413,6 +414,89 @@ def refused():
     log.expect("mode B cannot have option 'journal_crypt'")
 
 
+def no_journal():
+    """An empty journal that cannot take the bitmap's place: the bitmap comes back, with the bits it had to have."""
+    for pending in (False, True):
+        v = fresh("meta")
+        meta, sectors = v.meta, size_of(v.meta) // SECTOR
+        below = Device("below").create(sectors, f"linear {meta} 0")
+        dead = (8 + v.section_sectors() + 100, 1)
+        damage(v, 33)
+        v.meta = below.path
+        dev = v.open(f"{NEVER} recalculate no_recalculate" if pending else NEVER)
+        if pending:
+            dev.message("speed_max 64")
+            dev.message("speed_min 64")
+            dev.message("idle")
+            wait_for("some of it", lambda: int(dev.field(2)) > 2 * REGION)
+            dev.message("frozen")
+        else:
+            put(dev, 9)
+        holes("below", meta, dead)
+        log.mark()
+        dev.suspend()
+        log.expect("cannot write an empty journal .*, the bitmap stays in its place")
+        log.expect_none("not everything")
+        v.meta = meta
+        position, regions = v.sb.recalc_sector, range(-(-v.sb.provided // REGION))
+        flags, left = (DIRTY | RECALC, set(regions[position // REGION:])) if pending else (DIRTY, set())
+        expect_eq((v.sb.flags & (DIRTY | RECALC), dirty(v)), (flags, left), "a bitmap that stays: flags, dirty regions")
+        dev.resume()
+        put(dev, 2)
+        dev.remove()
+        expect_eq((v.sb.flags & (DIRTY | RECALC), dirty(v)), (flags, left), "it stays again: flags, dirty regions")
+        kept = v.head()[:8192]
+        for mode in "JD":
+            v.meta = below.path
+            log.mark()
+            expect_refused(errno.EIO, f"a journal that cannot be written, mode {mode}", v.open, mode=mode)
+            log.expect("cannot resume: cannot write superblock, bitmap or journal")
+            v.meta = meta
+            expect_eq(v.head()[:8192] == kept, True, f"superblock and bitmap after mode {mode} was refused")
+        v.meta = below.path
+        with v.open() as dev:
+            if pending:
+                wait_for("the rest", lambda: dev.field(2) == str(v.sb.provided) and dev.field(3) == "idle")
+            else:
+                expect_eq((dev.field(2), dev.field(3)), ("-", "idle"), "opened again")
+                expect_refused(errno.EILSEQ, "damage in a clean region", read_at, dev.path, (33 * REGION + 24) * SECTOR, 4096)
+        swap(below, sectors, f"linear {meta} 0")
+        for mode in "BJ":
+            with v.open(mode=mode):
+                pass
+            expect_eq(v.sb.flags & DIRTY, 0, f"flag after mode {mode}, with a journal that can be written")
+        v.meta = meta
+        expect_eq(bad_blocks(v), [] if pending else [33], "bad regions")
+        below.remove()
+
+
+def no_bitmap():
+    """A bitmap that cannot take the journal's place, where something is to be recalculated: the journal comes back."""
+    v = fresh("meta")
+    meta, sectors = v.meta, size_of(v.meta) // SECTOR
+    set_field(meta, "flags", v.sb.flags | RECALC)
+    set_field(meta, "recalc_sector", 20 * REGION)
+    before = v.head()
+    below = Device("below").create(sectors, f"linear {meta} 0")
+    v.meta = Device("slow").create(sectors, f"delay {below.path} 0 0 {below.path} 0 1500").path
+    with ThreadPoolExecutor(1) as pool:
+        opened = pool.submit(attempt, v.open)
+        wait_for("the superblock says bitmap", lambda: Superblock(meta).flags & DIRTY)
+        # The next write is on its way, and the one after it begins when that has failed.
+        time.sleep(0.7)
+        swap(below, sectors, f"flakey {meta} 0 0 1000000 1 error_writes")
+        time.sleep(1.5)
+        swap(below, sectors, f"linear {meta} 0")
+        expect_eq(opened.result(), "EIO", "a bitmap that cannot be written")
+    v.meta = meta
+    expect_eq(v.head() == before, True, "superblock and journal are what they were")
+    Device("slow").remove()
+    below.remove()
+    with v.open(mode="J") as dev:
+        wait_for("recalculation", lambda: dev.field(2) == str(v.sb.provided) and dev.field(3) == "idle")
+    v.check()
+
+
 load("ours")
 for name in LAYOUTS:
     bits(name)
@@ -426,5 +510,7 @@ nothing_left()
 messages()
 keyed()
 failing()
+no_journal()
+no_bitmap()
 refused()
 END
