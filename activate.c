@@ -12,8 +12,8 @@
  * for a journal. A crash in between leaves an area that is read as bits although it has none. That
  * loses nothing when all tags are valid: some are made again, and what was damaged there is no
  * longer found. Where some are not valid, a granularity that no table has is stored for that time,
- * which makes all of it dirty. Where the disk does not take what is to come, what there was is put
- * back.
+ * which makes all of it dirty. A journal that the disk does not take gives way to the bits again;
+ * whether it will take a bitmap is tried before.
  */
 #include "dm-integrity.h"
 
@@ -54,7 +54,6 @@ struct activation {
 	bool stored_flag;		/* SB_FLAG_RECALCULATING */
 	bool stored_keyed;		/* SB_FLAG_DISCARD_KEYED */
 	bool moved;			/* the position was not within the volume */
-	bool complete;			/* the disk has all of an adopted bitmap */
 };
 
 static void find_position(struct dm_integrity_c *ic, struct activation *a)
@@ -101,8 +100,7 @@ static int find(struct dm_integrity_c *ic, struct activation *a, char *why, size
 	r = integrity_bitmap_alloc(ic, why, why_size);
 	if (r || !plan->in_use || !plan->same_granularity)
 		return r;
-	integrity_bitmap_load(ic, min(a->stored_sectors, ic->layout.provided_sectors),
-			      &a->complete);
+	integrity_bitmap_load(ic, min(a->stored_sectors, ic->layout.provided_sectors));
 	first = integrity_bits_next(b->map, 0, b->g.bits, true);
 	if (first < b->g.bits)
 		plan->first_dirty = first << b->g.log2_sectors_per_bit;
@@ -116,18 +114,10 @@ static int store(struct dm_integrity_c *ic, const struct activation *a, bool in_
 	return integrity_sb_store(ic, a->plan.recalculating, a->plan.recalc_sector);
 }
 
-/* What was to come could not be written: what there was is in its place again. */
-static void store_found(struct dm_integrity_c *ic, const struct activation *a, u8 granularity)
-{
-	ic->sb.bitmap_in_use = a->plan.in_use;
-	ic->sb.log2_blocks_per_bit = granularity;
-	integrity_sb_store(ic, a->stored_flag, a->stored_position);
-}
-
 /* A bitmap takes the place of an empty journal, or of bits of another granularity. */
 static int begin_bitmap(struct dm_integrity_c *ic, const struct activation *a)
 {
-	u8 found = ic->sb.log2_blocks_per_bit, granularity = ic->bitmap.g.log2_blocks_per_bit;
+	u8 granularity = ic->bitmap.g.log2_blocks_per_bit;
 	int r;
 
 	r = store(ic, a, true, a->plan.cover ? integrity_bitmap_no_granularity(&ic->layout) :
@@ -136,9 +126,6 @@ static int begin_bitmap(struct dm_integrity_c *ic, const struct activation *a)
 		r = integrity_bitmap_store(ic);
 	if (!r && a->plan.cover)
 		r = store(ic, a, true, granularity);
-	/* Bits of another granularity do not come back: all that was dirty then, and is now. */
-	if (r && !a->plan.in_use && !integrity_journal_format(ic))
-		store_found(ic, a, found);
 	return r;
 }
 
@@ -157,8 +144,11 @@ static int end_bitmap(struct dm_integrity_c *ic, const struct activation *a)
 		r = integrity_journal_restart(ic);
 	if (!r)
 		return store(ic, a, false, granularity);
-	if (a->plan.same_granularity && !integrity_bitmap_store(ic))
-		store_found(ic, a, granularity);
+	/* Half of it would be read as bits. Those come back, and the superblock that was found. */
+	if (a->plan.same_granularity && !atomic_read(&ic->failed) && !integrity_bitmap_store(ic)) {
+		ic->sb.log2_blocks_per_bit = granularity;
+		integrity_sb_store(ic, a->stored_flag, a->stored_position);
+	}
 	return r;
 }
 
@@ -192,8 +182,10 @@ static int carry_out(struct dm_integrity_c *ic, const struct activation *a)
 		return begin_bitmap(ic, a);
 	case INTEGRITY_BITMAP_ADOPT:
 		/* Bits of what was added are there before the size is. */
-		if (!a->complete)
+		if (a->stored_sectors < ic->layout.provided_sectors)
 			r = integrity_bitmap_store(ic);
+		else
+			integrity_bitmap_store_unread(ic);
 		return r ?: store(ic, a, true, ic->bitmap.g.log2_blocks_per_bit);
 	case INTEGRITY_BITMAP_NONE:
 		break;
@@ -289,9 +281,11 @@ int integrity_activate(struct dm_integrity_c *ic, char *why, size_t why_size)
 	if (r)
 		return r;
 
+	if (!ic->read_only && a.plan.bitmap == INTEGRITY_BITMAP_NEW)
+		r = integrity_bitmap_probe(ic);
 	prepare_bitmap(ic, &a, mark);
 	if (!ic->read_only) {
-		r = carry_out(ic, &a);
+		r = r ?: carry_out(ic, &a);
 		if (r) {
 			snprintf(why, why_size,
 				 "cannot write superblock, bitmap or journal (error %d)", r);

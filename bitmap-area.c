@@ -109,12 +109,11 @@ static void count(struct integrity_bitmap *b)
 	}
 }
 
-/* What cannot be read may have been dirty. Return: false when something could not be. */
-static bool read_blocks(struct dm_integrity_c *ic, u32 blocks)
+/* What cannot be read may have been dirty. */
+static void read_blocks(struct dm_integrity_c *ic, u32 blocks)
 {
 	struct integrity_bitmap *b = &ic->bitmap;
 	u32 at, n, i;
-	bool all = true;
 
 	for (at = 0; at < blocks; at += n) {
 		n = min(blocks - at, BLOCKS_AT_ONCE);
@@ -126,26 +125,31 @@ static bool read_blocks(struct dm_integrity_c *ic, u32 blocks)
 			DMERR("%s: cannot read block %u of the bitmap, all that it stands for counts as dirty",
 			      integrity_name(ic), i);
 			memset(b->map + words(i), 0xff, INTEGRITY_BITMAP_BLOCK_BYTES);
-			all = false;
+			b->block[i].unreadable = true;
 		}
 	}
-	return all;
 }
 
-void integrity_bitmap_load(struct dm_integrity_c *ic, u64 provided_sectors, bool *complete)
+/* The disk has these blocks as they are in the map. */
+static void stored(struct integrity_bitmap *b, u32 first, u32 count)
+{
+	memcpy(b->stable + words(first), b->map + words(first), words(count) * sizeof(__le64));
+}
+
+void integrity_bitmap_load(struct dm_integrity_c *ic, u64 provided_sectors)
 {
 	struct integrity_bitmap *b = &ic->bitmap;
 	u64 known = min_t(u64, integrity_bit_end(&b->g, provided_sectors), b->g.bits);
+	u32 i;
 
-	*complete = read_blocks(ic, DIV_ROUND_UP(known, INTEGRITY_BITMAP_BLOCK_BITS));
+	read_blocks(ic, DIV_ROUND_UP(known, INTEGRITY_BITMAP_BLOCK_BITS));
 	/* What follows the last bit is garbage (5.1). */
 	integrity_bits_clear(b->map, known, (u64)b->g.blocks * INTEGRITY_BITMAP_BLOCK_BITS);
-	if (*complete)
-		memcpy(b->stable, b->map, words(b->g.blocks) * sizeof(__le64));
-	if (provided_sectors < ic->layout.provided_sectors) {
+	for (i = 0; i < b->g.blocks; i++)
+		if (!b->block[i].unreadable)
+			stored(b, i, 1);
+	if (provided_sectors < ic->layout.provided_sectors)
 		integrity_bits_set(b->map, integrity_bit(&b->g, provided_sectors), b->g.bits);
-		*complete = false;
-	}
 	count(b);
 }
 
@@ -169,7 +173,7 @@ void integrity_bitmap_mark_from(struct dm_integrity_c *ic, u64 sector)
 	count(b);
 }
 
-int integrity_bitmap_store(struct dm_integrity_c *ic)
+int integrity_bitmap_probe(struct dm_integrity_c *ic)
 {
 	struct integrity_bitmap *b = &ic->bitmap;
 	u32 at, n;
@@ -177,9 +181,51 @@ int integrity_bitmap_store(struct dm_integrity_c *ic)
 
 	for (at = 0; at < b->g.blocks && !r; at += n) {
 		n = min(b->g.blocks - at, BLOCKS_AT_ONCE);
-		r = transfer(ic, REQ_OP_WRITE | REQ_FUA | REQ_SYNC, at, n);
+		r = transfer(ic, REQ_OP_READ, at, n) ?:
+		    transfer(ic, REQ_OP_WRITE | REQ_FUA | REQ_SYNC, at, n);
 	}
-	if (!r)
-		memcpy(b->stable, b->map, words(b->g.blocks) * sizeof(__le64));
+	memset(b->map, 0, words(b->g.blocks) * sizeof(__le64));
 	return r;
+}
+
+static int write_block(struct dm_integrity_c *ic, u32 index)
+{
+	int r = transfer(ic, REQ_OP_WRITE | REQ_FUA | REQ_SYNC, index, 1);
+
+	if (r)
+		DMERR_LIMIT("%s: cannot write block %u of the bitmap (error %d)",
+			    integrity_name(ic), index, r);
+	else
+		stored(&ic->bitmap, index, 1);
+	return r;
+}
+
+int integrity_bitmap_store(struct dm_integrity_c *ic)
+{
+	struct integrity_bitmap *b = &ic->bitmap;
+	u32 at, n, i;
+	int r = 0, err;
+
+	for (at = 0; at < b->g.blocks; at += n) {
+		n = min(b->g.blocks - at, BLOCKS_AT_ONCE);
+		if (!transfer(ic, REQ_OP_WRITE | REQ_FUA | REQ_SYNC, at, n)) {
+			stored(b, at, n);
+			continue;
+		}
+		for (i = at; i < at + n; i++) {
+			err = write_block(ic, i);
+			r = r ?: err;
+		}
+	}
+	return r;
+}
+
+void integrity_bitmap_store_unread(struct dm_integrity_c *ic)
+{
+	struct integrity_bitmap *b = &ic->bitmap;
+	u32 i;
+
+	for (i = 0; i < b->g.blocks; i++)
+		if (b->block[i].unreadable)
+			write_block(ic, i);
 }

@@ -560,8 +560,12 @@ static int store_recovery(struct dm_integrity_c *ic)
  */
 static int reopen_bitmap(struct dm_integrity_c *ic, bool recalculating, u64 sector, int error)
 {
-	int r = store_recovery(ic);
+	int r;
 
+	/* Nothing more is written then. */
+	if (atomic_read(&ic->failed))
+		return error;
+	r = store_recovery(ic);
 	if (!r) {
 		ic->sb.log2_blocks_per_bit = ic->bitmap.g.log2_blocks_per_bit;
 		r = integrity_sb_store(ic, recalculating, sector);

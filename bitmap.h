@@ -45,6 +45,7 @@ struct integrity_bitmap_block {
 	u32 begun;			/* ... whose contents were taken */
 	u32 over;			/* ... that ended, with @error */
 	int error;
+	bool unreadable;		/* at the activation */
 };
 
 struct integrity_bitmap {
@@ -94,11 +95,10 @@ void integrity_bitmap_free(struct dm_integrity_c *ic);
 /**
  * integrity_bitmap_load - read the bitmap of the disk
  * @provided_sectors: of the volume when it was in use: what was added since counts as dirty
- * @complete: set when the disk holds all of what is in memory now
  *
  * A block that cannot be read counts as dirty. Context: may sleep.
  */
-void integrity_bitmap_load(struct dm_integrity_c *ic, u64 provided_sectors, bool *complete);
+void integrity_bitmap_load(struct dm_integrity_c *ic, u64 provided_sectors);
 
 /* Recovery of all that is 1 in the map. */
 void integrity_bitmap_recover(struct dm_integrity_c *ic);
@@ -106,8 +106,23 @@ void integrity_bitmap_recover(struct dm_integrity_c *ic);
 /* Make the bits from logical @sector on 1, to be recovered. */
 void integrity_bitmap_mark_from(struct dm_integrity_c *ic, u64 sector);
 
-/* Write all of it; durable on return. Context: may sleep. Return: 0 or an error. */
+/*
+ * Will the disk take the bitmap: what is in its place is read, and written back. The map is clear,
+ * before and after. Context: may sleep. Return: 0 or an error.
+ */
+int integrity_bitmap_probe(struct dm_integrity_c *ic);
+
+/*
+ * Write all of it, past errors; durable on return. Context: may sleep. Return: 0 or the first error.
+ */
 int integrity_bitmap_store(struct dm_integrity_c *ic);
+
+/*
+ * Write what could not be read. A block that cannot be written, either, costs the writes that need
+ * a bit of it, and it stays dirty, as at the load: should it have its old bits again some day, they
+ * are those of all that has no tags. Context: may sleep.
+ */
+void integrity_bitmap_store_unread(struct dm_integrity_c *ic);
 
 extern const struct integrity_mode integrity_mode_bitmap;
 

@@ -214,8 +214,10 @@ int integrity_sb_reload(struct dm_integrity_c *ic, char *why, size_t why_size)
 	else if (memcmp(now, ic->sb.image, sizeof(*now)))
 		DMWARN("%s: the superblock is not what was written to it; going on with that",
 		       integrity_name(ic));
-	take_fields(ic);
 out:
+	/* Not what a store that failed was to say. */
+	if (!r || ic->activated)
+		take_fields(ic);
 	mutex_unlock(&ic->sb.lock);
 	return r;
 }

@@ -5,7 +5,7 @@
 # grew or shrank - ours makes the same of it in modes J, D and B as the kernel's own target, byte for byte.
 # kernels: 6.12
 # long: yes
-# long-kernels: 6.1
+# long-kernels: 6.1 debug
 # cpus: 1
 # timeout: 300
 

@@ -4,6 +4,7 @@
 # with writes that were not flushed there, missing or torn, each block whose bit is 0 has the tag that belongs
 # to it, or one that says that it is discarded. Opened after that, by ours or by in-tree, all of it can be read.
 # kernels: 6.12
+# long-kernels: 6.1 debug
 # timeout: 300
 
 . "$DMI_TOP/tests/vm/lib.sh"

@@ -15,7 +15,6 @@ PYTHONPATH=$DMI_TOP/tests/vm exec /usr/bin/python3 - << 'END'
 import json
 import threading
 
-from faulty import attempt
 from volume import *
 
 MIB = 4
@@ -471,30 +470,56 @@ def no_journal():
 
 
 def no_bitmap():
-    """A bitmap that cannot take the journal's place, where something is to be recalculated: the journal comes back."""
+    """A bitmap that cannot take the place of an empty journal: mode B is refused, and nothing has changed."""
+    for pending in (False, True):
+        v = fresh("meta")
+        meta = v.meta
+        if pending:
+            set_field(meta, "flags", v.sb.flags | RECALC)
+            set_field(meta, "recalc_sector", 20 * REGION)
+        before = v.head()
+        # Read it can be.
+        v.meta = holes("below", meta, (9, 1), kind=f"flakey {meta} 9 0 1000000 1 error_writes")
+        for _ in range(2):
+            log.mark()
+            expect_refused(errno.EIO, "a bitmap that cannot be written", v.open)
+            log.expect("cannot resume: cannot write superblock, bitmap or journal")
+            expect_eq(v.head() == before, True, "superblock and journal after it was refused")
+        with v.open(mode="D") as dev:
+            if pending:
+                wait_for("recalculation", lambda: dev.field(2) == str(v.sb.provided) and dev.field(3) == "idle")
+            read_all(dev.path, 1, v.block_size)
+        v.meta = meta
+        Device("below").remove()
+        v.check()
+
+
+def dead_block():
+    """After a crash a block of the bitmap can neither be read nor written: all that it stands for is recovered and
+    can be read, and what is written fails."""
     v = fresh("meta")
-    meta, sectors = v.meta, size_of(v.meta) // SECTOR
-    set_field(meta, "flags", v.sb.flags | RECALC)
-    set_field(meta, "recalc_sector", 20 * REGION)
-    before = v.head()
-    below = Device("below").create(sectors, f"linear {meta} 0")
-    v.meta = Device("slow").create(sectors, f"delay {below.path} 0 0 {below.path} 0 1500").path
-    with ThreadPoolExecutor(1) as pool:
-        opened = pool.submit(attempt, v.open)
-        wait_for("the superblock says bitmap", lambda: Superblock(meta).flags & DIRTY)
-        # The next write is on its way, and the one after it begins when that has failed.
-        time.sleep(0.7)
-        swap(below, sectors, f"flakey {meta} 0 0 1000000 1 error_writes")
-        time.sleep(1.5)
-        swap(below, sectors, f"linear {meta} 0")
-        expect_eq(opened.result(), "EIO", "a bitmap that cannot be written")
-    v.meta = meta
-    expect_eq(v.head() == before, True, "superblock and journal are what they were")
-    Device("slow").remove()
-    below.remove()
-    with v.open(mode="J") as dev:
-        wait_for("recalculation", lambda: dev.field(2) == str(v.sb.provided) and dev.field(3) == "idle")
-    v.check()
+    with v.open(NEVER) as dev:
+        put(dev, 9)
+        c = crash(v, "meta")
+    meta = c.meta
+    c.meta = holes("below", meta, (10, 1))
+    log.mark()
+    with c.open() as dev:
+        wait_for("recovery", lambda: dev.field(2) == str(c.sb.provided) and dev.field(3) == "idle")
+        log.expect("cannot read block 0 of the bitmap, all that it stands for counts as dirty")
+        log.expect("cannot write block 0 of the bitmap")
+        read_at(dev.path, 0, MIB << 19)
+        expect_refused(errno.EIO, "a write whose bit cannot be written", put, dev, 3)
+        holes("below", meta)
+        put(dev, 3)
+        holes("below", meta, (10, 1))
+    log.expect("not everything could be written at suspend")
+    c.meta = meta
+    expect_eq(c.sb.flags & DIRTY, DIRTY, "flag after the end")
+    Device("below").remove()
+    with c.open() as dev:
+        wait_for("recovery", lambda: dev.field(3) == "idle")
+    c.check()
 
 
 load("ours")
@@ -512,5 +537,6 @@ keyed()
 failing()
 no_journal()
 no_bitmap()
+dead_block()
 refused()
 END

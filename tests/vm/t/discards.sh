@@ -6,7 +6,7 @@
 # Filler that is there is not written again. What a device refuses to discard is discarded by its tags alone. The
 # disks are what the kernel's own target makes of the same, and discarding is faster than there.
 # kernels: 6.12
-# long-kernels: 6.1
+# long-kernels: 6.1 debug
 # timeout: 240
 
 . "$DMI_TOP/tests/vm/lib.sh"

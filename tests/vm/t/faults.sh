@@ -50,7 +50,8 @@ DJB  f   datadev             format          ok     Error on flushing data
 DJB  rnd superblock,metadev  resume,replay   EIO    cannot resume: cannot read the superblock
 B    w   superblock          resume,replay   EIO    cannot resume: cannot write superblock, bitmap or journal
 B    w   bitmap              resume          EIO    cannot resume: cannot write superblock, bitmap or journal
-B    n   bitmap              resume,replay   EIO    cannot resume: cannot write
+B    n   bitmap              resume          EIO    cannot resume: cannot write
+B    n   bitmap              replay          ok     cannot write block 0 of the bitmap
 JB   n   jmeta,jdata,unused  resume          EIO    cannot resume: cannot write the journal
 D    n   jmeta               resume          EIO    cannot resume: cannot write the journal
 D    n   jdata               resume          ok     cannot write the journal .*in which nothing is

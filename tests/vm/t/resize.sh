@@ -6,7 +6,7 @@
 # superblock, table and sizes are after each step what they are with the kernel's own target. A LUKS2 volume
 # with integrity refuses discards and resize as it does there.
 # kernels: 6.12
-# long-kernels: 6.1
+# long-kernels: 6.1 debug
 # long: yes
 # cpus: 1
 # timeout: 600
