@@ -123,10 +123,24 @@ static int begin_bitmap(struct dm_integrity_c *ic, const struct activation *a)
 	r = store(ic, a, true, a->plan.cover ? integrity_bitmap_no_granularity(&ic->layout) :
 					       granularity);
 	if (!r)
-		r = integrity_bitmap_store(ic);
+		r = integrity_bitmap_store(ic, 0);
 	if (!r && a->plan.cover)
 		r = store(ic, a, true, granularity);
 	return r;
+}
+
+/* The bitmap that is on the disk is used on. */
+static int adopt_bitmap(struct dm_integrity_c *ic, const struct activation *a)
+{
+	u64 added = integrity_bit(&ic->bitmap.g, a->stored_sectors);
+	int r = 0;
+
+	integrity_bitmap_store_unread(ic);
+	/* Bits of what was added are there before the size is. */
+	if (a->stored_sectors < ic->layout.provided_sectors)
+		r = integrity_bitmap_store(ic, added / INTEGRITY_BITMAP_BLOCK_BITS);
+	/* What was read counts as stable, and may have come from the disk's cache. */
+	return r ?: blkdev_issue_flush(integrity_meta_bdev(ic));
 }
 
 /* From bitmap to journal. */
@@ -145,7 +159,8 @@ static int end_bitmap(struct dm_integrity_c *ic, const struct activation *a)
 	if (!r)
 		return store(ic, a, false, granularity);
 	/* Half of it would be read as bits. Those come back, and the superblock that was found. */
-	if (a->plan.same_granularity && !atomic_read(&ic->failed) && !integrity_bitmap_store(ic)) {
+	if (a->plan.same_granularity && !atomic_read(&ic->failed) &&
+	    !integrity_bitmap_store(ic, 0)) {
 		ic->sb.log2_blocks_per_bit = granularity;
 		integrity_sb_store(ic, a->stored_flag, a->stored_position);
 	}
@@ -181,11 +196,7 @@ static int carry_out(struct dm_integrity_c *ic, const struct activation *a)
 	case INTEGRITY_BITMAP_FILL:
 		return begin_bitmap(ic, a);
 	case INTEGRITY_BITMAP_ADOPT:
-		/* Bits of what was added are there before the size is. */
-		if (a->stored_sectors < ic->layout.provided_sectors)
-			r = integrity_bitmap_store(ic);
-		else
-			integrity_bitmap_store_unread(ic);
+		r = adopt_bitmap(ic, a);
 		return r ?: store(ic, a, true, ic->bitmap.g.log2_blocks_per_bit);
 	case INTEGRITY_BITMAP_NONE:
 		break;
@@ -281,8 +292,11 @@ int integrity_activate(struct dm_integrity_c *ic, char *why, size_t why_size)
 	if (r)
 		return r;
 
+	/* Before anything is changed. */
 	if (!ic->read_only && a.plan.bitmap == INTEGRITY_BITMAP_NEW)
-		r = integrity_bitmap_probe(ic);
+		r = integrity_bitmap_probe(ic, 0);
+	else if (!ic->read_only && a.plan.bitmap == INTEGRITY_BITMAP_FILL)
+		r = integrity_bitmap_probe(ic, 0xff);
 	prepare_bitmap(ic, &a, mark);
 	if (!ic->read_only) {
 		r = r ?: carry_out(ic, &a);

@@ -173,16 +173,39 @@ void integrity_bitmap_mark_from(struct dm_integrity_c *ic, u64 sector)
 	count(b);
 }
 
-int integrity_bitmap_probe(struct dm_integrity_c *ic)
+/* What cannot be read becomes @unreadable. */
+static int rewrite_block(struct dm_integrity_c *ic, u32 index, u8 unreadable)
+{
+	struct block_device *bdev = integrity_meta_bdev(ic);
+	u64 sector = integrity_bitmap_sector(&ic->layout, index);
+	u32 step = bdev_logical_block_size(bdev) >> SECTOR_SHIFT, at;
+	u8 *piece = (u8 *)(ic->bitmap.map + words(index));
+	int r = 0;
+
+	for (at = 0; at < INTEGRITY_BITMAP_BLOCK_SECTORS && !r; at += step) {
+		if (integrity_sync_io(ic, bdev, REQ_OP_READ, sector + at, step, piece))
+			memset(piece, unreadable, step << SECTOR_SHIFT);
+		r = integrity_sync_io(ic, bdev, REQ_OP_WRITE | REQ_FUA | REQ_SYNC, sector + at,
+				      step, piece);
+		piece += step << SECTOR_SHIFT;
+	}
+	return r;
+}
+
+int integrity_bitmap_probe(struct dm_integrity_c *ic, u8 unreadable)
 {
 	struct integrity_bitmap *b = &ic->bitmap;
-	u32 at, n;
+	u32 at, n, i;
 	int r = 0;
 
 	for (at = 0; at < b->g.blocks && !r; at += n) {
 		n = min(b->g.blocks - at, BLOCKS_AT_ONCE);
-		r = transfer(ic, REQ_OP_READ, at, n) ?:
-		    transfer(ic, REQ_OP_WRITE | REQ_FUA | REQ_SYNC, at, n);
+		if (!transfer(ic, REQ_OP_READ, at, n)) {
+			r = transfer(ic, REQ_OP_WRITE | REQ_FUA | REQ_SYNC, at, n);
+			continue;
+		}
+		for (i = at; i < at + n && !r; i++)
+			r = rewrite_block(ic, i, unreadable);
 	}
 	memset(b->map, 0, words(b->g.blocks) * sizeof(__le64));
 	return r;
@@ -200,13 +223,13 @@ static int write_block(struct dm_integrity_c *ic, u32 index)
 	return r;
 }
 
-int integrity_bitmap_store(struct dm_integrity_c *ic)
+int integrity_bitmap_store(struct dm_integrity_c *ic, u32 first)
 {
 	struct integrity_bitmap *b = &ic->bitmap;
 	u32 at, n, i;
 	int r = 0, err;
 
-	for (at = 0; at < b->g.blocks; at += n) {
+	for (at = first; at < b->g.blocks; at += n) {
 		n = min(b->g.blocks - at, BLOCKS_AT_ONCE);
 		if (!transfer(ic, REQ_OP_WRITE | REQ_FUA | REQ_SYNC, at, n)) {
 			stored(b, at, n);

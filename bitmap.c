@@ -451,7 +451,8 @@ static void regions_pass_given_up(struct dm_integrity_c *ic)
 static int regions_pass_reset(struct dm_integrity_c *ic)
 {
 	struct integrity_bitmap *b = &ic->bitmap;
-	u64 first, end;
+	u64 first, end, before = b->unrecovered;
+	int r;
 
 	for (first = 0; first < b->g.bits; first = end) {
 		end = min_t(u64, first + INTEGRITY_BITMAP_BLOCK_BITS, b->g.bits);
@@ -460,11 +461,14 @@ static int regions_pass_reset(struct dm_integrity_c *ic)
 		set_bits(ic, first, end);
 		spin_unlock_irq(&b->lock);
 	}
+	r = wait_blocks(b);
 	/*
-	 * On an error they stay to be recovered: nothing is lost by making a tag that is right
-	 * again, and what was to be recovered before still is.
+	 * Nothing is made again for a message that failed; but where something was to be recovered
+	 * before, all of it is now: no tag that is right is lost by that.
 	 */
-	return wait_blocks(b);
+	if (r && !before)
+		recovered(ic, 0, b->g.bits);
+	return r;
 }
 
 /* --- flush --- */
@@ -551,12 +555,12 @@ static int store_recovery(struct dm_integrity_c *ic)
 	struct integrity_bitmap *b = &ic->bitmap;
 
 	memcpy(b->map, b->recovery, (size_t)b->g.blocks * INTEGRITY_BITMAP_BLOCK_BYTES);
-	return integrity_bitmap_store(ic);
+	return integrity_bitmap_store(ic, 0);
 }
 
 /*
  * The journal could not be written whole, and what is there now would be read as bits: those come
- * back. Half of them are no worse than half a journal, so what fails here changes nothing.
+ * back. What of them cannot be written could not be read, or is as it was.
  */
 static int reopen_bitmap(struct dm_integrity_c *ic, bool recalculating, u64 sector, int error)
 {
@@ -582,6 +586,10 @@ static int close_bitmap(struct dm_integrity_c *ic, bool recalculating, u64 secto
 	int r = 0;
 
 	if (recalculating && sector < ic->layout.provided_sectors) {
+		/* Who cannot have a bitmap again keeps the one there is. */
+		r = store_recovery(ic);
+		if (r)
+			return r;
 		/* Half a journal is no bitmap. */
 		ic->sb.log2_blocks_per_bit = integrity_bitmap_no_granularity(&ic->layout);
 		r = integrity_sb_store(ic, recalculating, sector);

@@ -107,15 +107,17 @@ void integrity_bitmap_recover(struct dm_integrity_c *ic);
 void integrity_bitmap_mark_from(struct dm_integrity_c *ic, u64 sector);
 
 /*
- * Will the disk take the bitmap: what is in its place is read, and written back. The map is clear,
- * before and after. Context: may sleep. Return: 0 or an error.
+ * Will the disk take a bitmap: what is in its place is read, and written back; where it cannot be
+ * read, bytes @unreadable are. The map is clear afterwards. Context: may sleep. Return: 0 or an
+ * error.
  */
-int integrity_bitmap_probe(struct dm_integrity_c *ic);
+int integrity_bitmap_probe(struct dm_integrity_c *ic, u8 unreadable);
 
 /*
- * Write all of it, past errors; durable on return. Context: may sleep. Return: 0 or the first error.
+ * Write all of it from block @first on, past errors; durable on return. Context: may sleep. Return:
+ * 0 or the first error.
  */
-int integrity_bitmap_store(struct dm_integrity_c *ic);
+int integrity_bitmap_store(struct dm_integrity_c *ic, u32 first);
 
 /*
  * Write what could not be read. A block that cannot be written, either, costs the writes that need

@@ -496,20 +496,35 @@ def no_bitmap():
 
 def dead_block():
     """After a crash a block of the bitmap can neither be read nor written: all that it stands for is recovered and
-    can be read, and what is written fails."""
+    can be read, also with a suspend meanwhile, and what is written fails. Where all would have to be written anew,
+    the table is refused, and nothing has changed."""
     v = fresh("meta")
     with v.open(NEVER) as dev:
         put(dev, 9)
         c = crash(v, "meta")
     meta = c.meta
     c.meta = holes("below", meta, (10, 1))
+    for other in (COMMON.replace(f"sectors_per_bit:{REGION}", f"sectors_per_bit:{2 * REGION}"), COMMON + " reset_recalculate"):
+        log.mark()
+        expect_refused(errno.EIO, "a bitmap that cannot be written", Volume(c.data, other, c.meta, mode="B").open)
+        log.expect("cannot resume: cannot write superblock, bitmap or journal")
     log.mark()
-    with c.open() as dev:
-        wait_for("recovery", lambda: dev.field(2) == str(c.sb.provided) and dev.field(3) == "idle")
+    with c.open("no_recalculate") as dev:
         log.expect("cannot read block 0 of the bitmap, all that it stands for counts as dirty")
         log.expect("cannot write block 0 of the bitmap")
+        dev.message("speed_max 64")
+        dev.message("speed_min 64")
+        dev.message("idle")
+        wait_for("some of it", lambda: int(dev.field(2)) > 2 * REGION)
+        dev.message("frozen")
+        dev.suspend()
+        dev.resume()
+    with c.open() as dev:
+        wait_for("recovery", lambda: dev.field(2) == str(c.sb.provided) and dev.field(3) == "idle")
         read_at(dev.path, 0, MIB << 19)
         expect_refused(errno.EIO, "a write whose bit cannot be written", put, dev, 3)
+        expect_refused(errno.EIO, "a pass over all that cannot be told the disk", dev.message, "reset_recalculate")
+        expect_eq(dev.status().split()[2:4], [dev.field(1), "idle"], "status after a message that failed")
         holes("below", meta)
         put(dev, 3)
         holes("below", meta, (10, 1))

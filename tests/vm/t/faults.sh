@@ -67,6 +67,7 @@ B    rnd data                replay          block  recalculation skips 8 sector
 B    rnd tag                 replay          buffer recalculation skips 64 sectors at 0x280: cannot read their tags
 B    n   datadev             replay          all    recalculation skips
 B    f   datadev             replay,recalc   Fail   Error on flushing data
+B    f   metadev             replay          EIO    cannot resume: cannot write superblock, bitmap or journal
 B    wf  tag,metadev         replay          Fail   Error on writing tags
 R    rnd superblock,metadev  load            ok     there is no superblock: going by the table alone
 R    rnd superblock,metadev  resume          ok     going on with the superblock in memory
