@@ -152,10 +152,14 @@ static int end_bitmap(struct dm_integrity_c *ic, const struct activation *a)
 	/* A crash half way through the last such change may have left that one. */
 	if (granularity == integrity_bitmap_no_granularity(&ic->layout))
 		granularity = ic->bitmap.g.log2_blocks_per_bit;
-	if (a->plan.cover)
+	/* Who cannot have the bits again keeps them. */
+	if (a->plan.cover && a->plan.same_granularity)
+		r = integrity_bitmap_store(ic, 0);
+	if (!r && a->plan.cover)
 		r = store(ic, a, true, integrity_bitmap_no_granularity(&ic->layout));
-	if (!r)
-		r = integrity_journal_restart(ic);
+	if (r)
+		return r;
+	r = integrity_journal_restart(ic);
 	if (!r)
 		return store(ic, a, false, granularity);
 	/* Half of it would be read as bits. Those come back, and the superblock that was found. */

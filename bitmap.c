@@ -451,8 +451,7 @@ static void regions_pass_given_up(struct dm_integrity_c *ic)
 static int regions_pass_reset(struct dm_integrity_c *ic)
 {
 	struct integrity_bitmap *b = &ic->bitmap;
-	u64 first, end, before = b->unrecovered;
-	int r;
+	u64 first, end;
 
 	for (first = 0; first < b->g.bits; first = end) {
 		end = min_t(u64, first + INTEGRITY_BITMAP_BLOCK_BITS, b->g.bits);
@@ -461,14 +460,7 @@ static int regions_pass_reset(struct dm_integrity_c *ic)
 		set_bits(ic, first, end);
 		spin_unlock_irq(&b->lock);
 	}
-	r = wait_blocks(b);
-	/*
-	 * Nothing is made again for a message that failed; but where something was to be recovered
-	 * before, all of it is now: no tag that is right is lost by that.
-	 */
-	if (r && !before)
-		recovered(ic, 0, b->g.bits);
-	return r;
+	return wait_blocks(b);
 }
 
 /* --- flush --- */

@@ -397,7 +397,14 @@ static int set_position_zero(struct dm_integrity_c *ic)
 
 	if (ic->mode->pass_reset)
 		err = ic->mode->pass_reset(ic);
-	return err ?: set_position(ic, true, 0);
+	err = err ?: set_position(ic, true, 0);
+	/*
+	 * The position is where it was. What is below it is not made again for a message that
+	 * failed; behind it, where the pass will come by, what was clean may be.
+	 */
+	if (err && ic->mode->pass_moved)
+		ic->mode->pass_moved(ic, 0, integrity_recalc_mark(&ic->recalc));
+	return err;
 }
 
 static void start_pass(struct dm_integrity_c *ic)

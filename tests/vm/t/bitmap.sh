@@ -504,9 +504,10 @@ def dead_block():
         c = crash(v, "meta")
     meta = c.meta
     c.meta = holes("below", meta, (10, 1))
-    for other in (COMMON.replace(f"sectors_per_bit:{REGION}", f"sectors_per_bit:{2 * REGION}"), COMMON + " reset_recalculate"):
+    for other, mode in ((COMMON.replace(f"bit:{REGION}", f"bit:{2 * REGION}"), "B"), (COMMON + " reset_recalculate", "B"),
+                        (COMMON, "J"), (COMMON, "D")):
         log.mark()
-        expect_refused(errno.EIO, "a bitmap that cannot be written", Volume(c.data, other, c.meta, mode="B").open)
+        expect_refused(errno.EIO, "an area that cannot be written", Volume(c.data, other, c.meta, mode=mode).open)
         log.expect("cannot resume: cannot write superblock, bitmap or journal")
     log.mark()
     with c.open("no_recalculate") as dev:
@@ -524,7 +525,7 @@ def dead_block():
         read_at(dev.path, 0, MIB << 19)
         expect_refused(errno.EIO, "a write whose bit cannot be written", put, dev, 3)
         expect_refused(errno.EIO, "a pass over all that cannot be told the disk", dev.message, "reset_recalculate")
-        expect_eq(dev.status().split()[2:4], [dev.field(1), "idle"], "status after a message that failed")
+        expect_eq(dev.field(2), dev.field(1), "position after a message that failed")
         holes("below", meta)
         put(dev, 3)
         holes("below", meta, (10, 1))
