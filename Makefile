@@ -14,6 +14,7 @@
 #	make lab		dm_integrity.ko for each kernel of the guest lab
 #	make check		everything that must pass; check-long: with the long tests
 #	make sparse style	parts of check
+#	make coverage		what of the module the tests run; TESTS= only some
 #	make bench demo		figures; the module at work in a guest
 #	make clean
 #
@@ -42,7 +43,7 @@ SOURCES := $(filter-out %.mod.c,$(SOURCES))
 
 .PHONY: all module install install-man uninstall tools install-tools uninstall-tools install-dkms \
 	uninstall-dkms deb setup lab $(LAB_KERNELS:%=lab-%) $(LAB_KERNELS:%=ready-%) check check-long \
-	sparse style bench demo clean
+	sparse style coverage bench demo clean
 
 all: module
 
@@ -213,20 +214,21 @@ CHECKPATCH_IGNORE = LONG_LINE_STRING
 # Userspace: it has to define the kernel's macros for attributes, and a signal handler has its volatile flag; PRIu64 is C's.
 TOOL_IGNORE = PREFER_DEFINED_ATTRIBUTE_MACRO VOLATILE CAMELCASE
 TOOL_SOURCES := $(wildcard tools/*.c tools/*.h)
+MODULE_SOURCES := $(filter %.c %.h,$(SOURCES)) $(wildcard tests/coverage/*.c)
 SCRIPTS = .ci/run tests/demo/run tests/demo/guest tests/setup.sh tests/vm/lab.sh tests/vm/lib.sh tests/vm/agent \
-	tests/vm/guest-init tests/vm/init tools/integrityctl.bash debian/integrityctl.postinst \
+	tests/vm/guest-init tests/vm/init tests/coverage/run tools/integrityctl.bash debian/integrityctl.postinst \
 	debian/integrityctl.prerm debian/integrityctl.postrm
 
 style:
 	@mkdir -p build
 	status=0
 	$(CHECKPATCH) --strict --no-tree --terse --quiet --show-types \
-		$(addprefix --ignore ,$(CHECKPATCH_IGNORE)) -f $(filter %.c %.h,$(SOURCES)) > build/style.log 2>&1 || status=1
+		$(addprefix --ignore ,$(CHECKPATCH_IGNORE)) -f $(MODULE_SOURCES) > build/style.log 2>&1 || status=1
 	$(CHECKPATCH) --strict --no-tree --terse --quiet --show-types \
 		$(addprefix --ignore ,$(CHECKPATCH_IGNORE) $(TOOL_IGNORE)) -f $(TOOL_SOURCES) >> build/style.log 2>&1 || status=1
 	sed '/^total: /d' build/style.log
 	shellcheck -x $(SCRIPTS) $(wildcard tests/vm/t/*.sh) || status=1
-	[ "$$status" -ne 0 ] || echo "style: nothing to say on $(words $(filter %.c %.h,$(SOURCES)) $(TOOL_SOURCES)) files"
+	[ "$$status" -ne 0 ] || echo "style: nothing to say on $(words $(MODULE_SOURCES) $(TOOL_SOURCES)) files"
 	exit "$$status"
 
 check: setup
@@ -239,6 +241,9 @@ check-long: setup
 $(LAB_KERNELS:%=ready-%): ready-%:
 	@tests/setup.sh --kernel $*
 	$(MAKE) -s lab-$*
+
+coverage: ready-6.12
+	@tests/coverage/run $(TESTS)
 
 bench: ready-6.1 ready-6.12
 	@tests/bench/run

@@ -97,7 +97,7 @@ load_ours() {
 	# What ours depends on, so that insmod finds its symbols.
 	local needed
 	for needed in $(modinfo -F depends "$DMI_KO" | tr ',' ' '); do
-		modprobe "$needed"
+		loaded "$needed" || modprobe "$needed"
 	done
 	modprobe -q crc32c_generic || modprobe crc32c || true
 	insmod "$DMI_KO"
