@@ -121,15 +121,20 @@ for layout, bs in (("meta", 4096), ("interleaved", 512)):
         expect_eq([written(d) for d in disks], counts, f"{where}: writes")
         expect_eq(Contents(*v.disks), before, f"{where}: disks")
 
-# A superblock that cannot be read.
+# A superblock that cannot be read, but could be written.
 v = setup("meta", 4096)
 P = v.sb.provided
-meta = v.meta
-bad = Device("bad").create(size_of(meta) // SECTOR, f"flakey {meta} 0 0 1000000 1 error_reads")
+meta, sectors = v.meta, size_of(v.meta) // SECTOR
+run("modprobe", "dm-delay")
+none = Device("none").create(sectors, "error")
+bad = Device("bad").create(sectors, f"delay {none.path} 0 0 {meta} 0 0")
 v.meta = bad.path
+counts, before = written(meta), Contents(meta)
 with v.open(length=P, mode="R", readonly=True) as dev:
     read_all(dev.path, 1, 4096)
+expect_eq((written(meta), Contents(meta) == before), (counts, True), "writes where the superblock cannot be read")
 bad.remove()
+none.remove()
 v.meta = meta
 # And after all that it is a volume like any other.
 with v.open() as dev:
