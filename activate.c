@@ -135,7 +135,9 @@ static int adopt_bitmap(struct dm_integrity_c *ic, const struct activation *a)
 	u64 added = integrity_bit(&ic->bitmap.g, a->stored_sectors);
 	int r = 0;
 
-	integrity_bitmap_store_unread(ic);
+	/* Of a volume that is smaller now the map has less than the superblock still counts. */
+	if (a->stored_sectors <= ic->layout.provided_sectors)
+		integrity_bitmap_store_unread(ic);
 	/* Bits of what was added are there before the size is. */
 	if (a->stored_sectors < ic->layout.provided_sectors)
 		r = integrity_bitmap_store(ic, added / INTEGRITY_BITMAP_BLOCK_BITS);
@@ -152,8 +154,9 @@ static int end_bitmap(struct dm_integrity_c *ic, const struct activation *a)
 	/* A crash half way through the last such change may have left that one. */
 	if (granularity == integrity_bitmap_no_granularity(&ic->layout))
 		granularity = ic->bitmap.g.log2_blocks_per_bit;
-	/* Who cannot have the bits again keeps them. */
-	if (a->plan.cover && a->plan.same_granularity)
+	/* Who cannot have the bits again keeps them; see adopt_bitmap() for the size. */
+	if (a->plan.cover && a->plan.same_granularity &&
+	    a->stored_sectors <= ic->layout.provided_sectors)
 		r = integrity_bitmap_store(ic, 0);
 	if (!r && a->plan.cover)
 		r = store(ic, a, true, integrity_bitmap_no_granularity(&ic->layout));

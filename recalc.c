@@ -393,6 +393,8 @@ static int set_position(struct dm_integrity_c *ic, bool flag, u64 sector)
 
 static int set_position_zero(struct dm_integrity_c *ic)
 {
+	u64 valid = ic->bitmap.unrecovered ? integrity_recalc_mark(&ic->recalc) :
+					     ic->layout.provided_sectors;
 	int err = 0;
 
 	if (ic->mode->pass_reset)
@@ -400,10 +402,11 @@ static int set_position_zero(struct dm_integrity_c *ic)
 	err = err ?: set_position(ic, true, 0);
 	/*
 	 * The position is where it was. What is below it is not made again for a message that
-	 * failed; behind it, where the pass will come by, what was clean may be.
+	 * failed; behind it, where the pass will come by, what was clean may be, if there was
+	 * anything to be recovered.
 	 */
 	if (err && ic->mode->pass_moved)
-		ic->mode->pass_moved(ic, 0, integrity_recalc_mark(&ic->recalc));
+		ic->mode->pass_moved(ic, 0, valid);
 	return err;
 }
 
