@@ -30,8 +30,8 @@ def setting(file, value):
 # Only where our module is on the stack: the rest of the system is not what this is about.
 base = int(open("/sys/module/dm_integrity/sections/.text").read(), 16)
 size = int(next(x for x in open("/proc/modules") if x.startswith("dm_integrity ")).split()[1])
-for file, value in (("interval", 1), ("times", -1), ("stacktrace-depth", 32),
-                    ("require-start", hex(base)), ("require-end", hex(base + size)), ("task-filter", "N")):
+for file, value in (("probability", 0), ("ignore-gfp-wait", "N"), ("verbose", 0), ("interval", 1), ("times", -1),
+                    ("stacktrace-depth", 32), ("require-start", hex(base)), ("require-end", hex(base + size)), ("task-filter", "N")):
     setting(file, value)
 
 

@@ -16,11 +16,6 @@
 dmesg -n 5
 load_ours
 ramdisk 10 2
-for f in failslab fail_page_alloc; do
-	echo 0 > /sys/kernel/debug/$f/probability
-	echo N > /sys/kernel/debug/$f/ignore-gfp-wait
-	echo 0 > /sys/kernel/debug/$f/verbose
-done
 opts=(internal_hash:sha256 journal_mac:hmac\(sha256\):00112233445566778899aabbccddeeff fix_hmac block_size:4096
 	meta_device:/dev/ram1 journal_sectors:128)
 mark

@@ -15,11 +15,6 @@
 dmesg -n 5
 load_ours
 ramdisk 10 2
-for f in failslab fail_page_alloc; do
-	echo 0 > /sys/kernel/debug/$f/probability
-	echo N > /sys/kernel/debug/$f/ignore-gfp-wait
-	echo 0 > /sys/kernel/debug/$f/verbose
-done
 
 sweep() {
 	local mode=$1 held disk
