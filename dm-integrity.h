@@ -991,8 +991,4 @@ void integrity_event(struct dm_integrity_c *ic);
 int integrity_sync_io(struct dm_integrity_c *ic, struct block_device *bdev, blk_opf_t opf,
 		      u64 sector, u64 sectors, void *buffer);
 
-/* The same with pages, from byte @offset of the first on. */
-int integrity_sync_io_pages(struct dm_integrity_c *ic, struct block_device *bdev, blk_opf_t opf,
-			    u64 sector, u64 sectors, struct page_list *pages, unsigned int offset);
-
 #endif

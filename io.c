@@ -20,12 +20,13 @@
 #include "dm-integrity.h"
 #include "trace.h"
 
-static int sync_io(struct dm_integrity_c *ic, struct block_device *bdev, blk_opf_t opf, u64 sector,
-		   u64 sectors, const struct dm_io_memory *mem)
+int integrity_sync_io(struct dm_integrity_c *ic, struct block_device *bdev, blk_opf_t opf,
+		      u64 sector, u64 sectors, void *buffer)
 {
 	struct dm_io_request req = {
 		.bi_opf = opf,
-		.mem = *mem,
+		.mem.type = DM_IO_KMEM,
+		.mem.ptr.addr = buffer,
 		.client = ic->io,
 	};
 	struct dm_io_region region = {
@@ -34,34 +35,11 @@ static int sync_io(struct dm_integrity_c *ic, struct block_device *bdev, blk_opf
 		.count = sectors,
 	};
 
-	return compat_dm_io(&req, &region);
-}
-
-int integrity_sync_io(struct dm_integrity_c *ic, struct block_device *bdev, blk_opf_t opf,
-		      u64 sector, u64 sectors, void *buffer)
-{
-	struct dm_io_memory mem = {
-		.type = DM_IO_KMEM,
-		.ptr.addr = buffer,
-	};
-
 	if (is_vmalloc_addr(buffer)) {
-		mem.type = DM_IO_VMA;
-		mem.ptr.vma = buffer;
+		req.mem.type = DM_IO_VMA;
+		req.mem.ptr.vma = buffer;
 	}
-	return sync_io(ic, bdev, opf, sector, sectors, &mem);
-}
-
-int integrity_sync_io_pages(struct dm_integrity_c *ic, struct block_device *bdev, blk_opf_t opf,
-			    u64 sector, u64 sectors, struct page_list *pages, unsigned int offset)
-{
-	struct dm_io_memory mem = {
-		.type = DM_IO_PAGE_LIST,
-		.ptr.pl = pages,
-		.offset = offset,
-	};
-
-	return sync_io(ic, bdev, opf, sector, sectors, &mem);
+	return compat_dm_io(&req, &region);
 }
 
 int integrity_read_data(struct dm_integrity_c *ic, u64 sector, u64 sectors, struct page_list *pl,

@@ -271,19 +271,69 @@ int integrity_section_check_mac(struct dm_integrity_c *ic, u32 section)
 
 /* --- sections to the disk and back --- */
 
-/* Without a cipher as many as lie next to each other go in one request. */
+struct area_write {
+	atomic_t pending;		/* bios, and one for who sends them */
+	int error;
+	struct completion done;
+};
+
+static void put_area_write(struct area_write *w)
+{
+	if (atomic_dec_and_test(&w->pending))
+		complete(&w->done);
+}
+
+static void area_write_endio(struct bio *bio)
+{
+	struct area_write *w = bio->bi_private;
+
+	if (bio->bi_status)
+		cmpxchg(&w->error, 0, blk_status_to_errno(bio->bi_status));
+	bio_put(bio);
+	put_area_write(w);
+}
+
+/*
+ * Without a cipher sections are written from where they are, as many as lie next to each other at
+ * once. The area's vectors are the bios', so that none is made page by page, as dm-io would.
+ */
 static int write_plain(struct dm_integrity_c *ic, u32 first, u32 count)
 {
 	const struct integrity_layout *l = &ic->layout;
 	u8 *raw = integrity_journal_raw(l, &ic->journal, first);
+	size_t left = (size_t)count * integrity_section_bytes(l);
+	u64 sector = integrity_journal_section_sector(l, first);
+	struct area_write w = { .pending = ATOMIC_INIT(1) };
+	struct blk_plug plug;
 
-	flush_kernel_vmap_range(raw, (size_t)count * integrity_section_bytes(l));
-	return integrity_sync_io_pages(ic, integrity_meta_bdev(ic),
-				       REQ_OP_WRITE | REQ_FUA | REQ_SYNC,
-				       integrity_journal_section_sector(l, first),
-				       (u64)count * l->journal_section_sectors,
-				       integrity_journal_pages(&ic->journal, raw),
-				       offset_in_page(raw));
+	init_completion(&w.done);
+	flush_kernel_vmap_range(raw, left);
+	blk_start_plug(&plug);
+	while (left) {
+		size_t bytes = min_t(size_t, left, BIO_MAX_VECS * PAGE_SIZE - offset_in_page(raw));
+		struct bio *bio;
+
+		bio = bio_alloc_bioset(integrity_meta_bdev(ic), 0,
+				       REQ_OP_WRITE | REQ_FUA | REQ_SYNC, GFP_NOIO,
+				       &ic->journal.reserve);
+		bio->bi_io_vec = integrity_journal_vec(&ic->journal, raw);
+		bio->bi_vcnt = DIV_ROUND_UP(offset_in_page(raw) + bytes, PAGE_SIZE);
+		bio->bi_iter.bi_bvec_done = offset_in_page(raw);
+		bio->bi_iter.bi_size = bytes;
+		bio->bi_iter.bi_sector = sector;
+		bio->bi_end_io = area_write_endio;
+		bio->bi_private = &w;
+		atomic_inc(&w.pending);
+		submit_bio(bio);
+		raw += bytes;
+		sector += bytes >> SECTOR_SHIFT;
+		left -= bytes;
+		cond_resched();
+	}
+	blk_finish_plug(&plug);
+	put_area_write(&w);
+	wait_for_completion_io(&w.done);
+	return integrity_no_mismatch(w.error);
 }
 
 static int write_encrypted(struct dm_integrity_c *ic, u32 section)
@@ -432,14 +482,14 @@ static int alloc_area(struct dm_integrity_c *ic, char *why, size_t why_size)
 	j->state = kvcalloc(l->journal_sections, sizeof(*j->state), GFP_LARGE);
 	j->key = kvcalloc(l->journal_section_entries, sizeof(*j->key), GFP_LARGE);
 	pages = DIV_ROUND_UP(bytes, PAGE_SIZE);
-	j->pages = kvcalloc(pages, sizeof(*j->pages), GFP_LARGE);
-	if (!j->area || !j->state || !j->key || !j->pages) {
+	j->vecs = kvcalloc(pages, sizeof(*j->vecs), GFP_LARGE);
+	if (!j->area || !j->state || !j->key || !j->vecs) {
 		snprintf(why, why_size, "out of memory for a journal of %llu bytes", bytes);
 		return -ENOMEM;
 	}
 	for (i = 0; i < pages; i++) {
-		j->pages[i].page = vmalloc_to_page(j->area + i * PAGE_SIZE);
-		j->pages[i].next = i + 1 < pages ? &j->pages[i + 1] : NULL;
+		j->vecs[i].bv_page = vmalloc_to_page(j->area + i * PAGE_SIZE);
+		j->vecs[i].bv_len = PAGE_SIZE;
 	}
 	return 0;
 }
@@ -481,6 +531,9 @@ int integrity_journal_init(struct dm_integrity_c *ic, const struct integrity_alg
 	}
 	r = bioset_init(&j->bios, BIO_POOL_SIZE, offsetof(struct integrity_writeback_run, bio),
 			BIOSET_NEED_BVECS | COMPAT_BIOSET_CACHE);
+	if (!r)
+		r = bioset_init(&j->reserve, BIO_POOL_SIZE,
+				offsetof(struct integrity_writeback_run, bio), BIOSET_NEED_BVECS);
 	if (!r && ic->mode->keeps_journal)
 		r = alloc_ring(ic);
 	if (!r && ic->mode->keeps_journal) {
@@ -515,11 +568,12 @@ void integrity_journal_release(struct dm_integrity_c *ic)
 	vfree(j->area);
 	kvfree(j->state);
 	kvfree(j->key);
-	kvfree(j->pages);
+	kvfree(j->vecs);
 	kvfree(j->section);
 	kvfree(j->node);
 	kvfree(j->table);
 	bioset_exit(&j->bios);
+	bioset_exit(&j->reserve);
 	j->request = NULL;
 	j->cipher = NULL;
 	j->stream = NULL;
@@ -529,7 +583,7 @@ void integrity_journal_release(struct dm_integrity_c *ic)
 	j->area = NULL;
 	j->state = NULL;
 	j->key = NULL;
-	j->pages = NULL;
+	j->vecs = NULL;
 	j->section = NULL;
 	j->node = NULL;
 	j->table = NULL;

@@ -63,7 +63,7 @@ static void run_endio(struct bio *bio)
 static void add_to_bio(struct bio *bio, const struct integrity_journal *j, u8 *block,
 		       unsigned int bytes)
 {
-	struct page *page = integrity_journal_pages(j, block)->page;
+	struct page *page = integrity_journal_vec(j, block)->bv_page;
 
 	flush_kernel_vmap_range(block, bytes);
 	/* Small blocks next to each other make one vector, so that no device splits them. */
@@ -142,17 +142,21 @@ static void send_batch(struct integrity_writeback *wb)
 
 static struct bio *alloc_run(struct integrity_writeback *wb, unsigned int vecs)
 {
-	struct bio_set *bios = &wb->ic->journal.bios;
+	struct integrity_journal *j = &wb->ic->journal;
 	struct block_device *bdev = wb->ic->data_dev->bdev;
-	const blk_opf_t opf = REQ_OP_WRITE | COMPAT_REQ_CACHE;
+	const blk_opf_t opf = REQ_OP_WRITE;
 	struct bio *bio;
 
-	bio = bio_alloc_bioset(bdev, vecs, opf, GFP_NOWAIT | __GFP_NOWARN, bios);
+	bio = bio_alloc_bioset(bdev, vecs, opf | COMPAT_REQ_CACHE, GFP_NOWAIT | __GFP_NOWARN,
+			       &j->bios);
 	if (bio)
 		return bio;
-	/* There may be no more before those that we hold have ended. */
+	/*
+	 * There may be no more before those that we hold have ended. Of the reserve one at most is
+	 * held by a run that waits for its range; all others are on their way to the device.
+	 */
 	send_batch(wb);
-	return bio_alloc_bioset(bdev, vecs, opf, GFP_NOIO, bios);
+	return bio_alloc_bioset(bdev, vecs, opf, GFP_NOIO, &j->reserve);
 }
 
 /* Put @count entries of the section into the batch: consecutive blocks in one area. */

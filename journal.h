@@ -107,7 +107,7 @@ struct integrity_journal_ring {
 
 struct integrity_journal {
 	u8 *area;			/* all sections, decrypted; NULL without a journal in use */
-	struct page_list *pages;	/* of @area, each linked to the next */
+	struct bio_vec *vecs;		/* of @area, one a page */
 	struct integrity_commit_ids ids;
 	struct integrity_section_state *state;	/* of each section, for the replay only */
 	struct integrity_journal_section *section;
@@ -134,7 +134,8 @@ struct integrity_journal {
 	struct work_struct discard_work;	/* on flush_wq */
 	struct work_struct writeback_work;
 	struct workqueue_struct *writeback_wq;
-	struct bio_set bios;
+	struct bio_set bios;		/* runs; what has ended may stay in a cache of a CPU */
+	struct bio_set reserve;		/* runs that were not to be had there, and sections */
 	u64 *key;			/* room for those of one section */
 	u8 *spare;			/* a section, for a mode that only leaves a journal */
 
@@ -341,11 +342,10 @@ static inline u8 *integrity_journal_raw(const struct integrity_layout *l,
 	return j->area + (size_t)section * integrity_section_bytes(l);
 }
 
-/* Of the page that holds @p, which is in the area; its followers are those of the page's. */
-static inline struct page_list *integrity_journal_pages(const struct integrity_journal *j,
-							const u8 *p)
+/* Of the page that holds @p, which is in the area; those of the pages behind it follow. */
+static inline struct bio_vec *integrity_journal_vec(const struct integrity_journal *j, const u8 *p)
 {
-	return &j->pages[(p - j->area) >> PAGE_SHIFT];
+	return &j->vecs[(p - j->area) >> PAGE_SHIFT];
 }
 
 /**
