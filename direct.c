@@ -69,16 +69,12 @@ static void read_tags(struct integrity_io *io)
 /* Copy the tags to io->tags if none has to be waited for. */
 static bool load_tags(struct integrity_io *io)
 {
-	u32 step = integrity_block_sectors(&io->ic->layout);
 	struct integrity_tag_cursor cur;
-	u8 *tag = io->tags;
-	u32 done;
-	int r = 0;
+	int r;
 
 	integrity_tag_cursor_init(&cur, io->ic);
 	integrity_tag_cursor_nowait(&cur);
-	for (done = 0; done < io->verify && !r; done += step, tag += io->ic->layout.tag_size)
-		r = integrity_tag_load(&cur, io->sector + done, tag);
+	r = integrity_tags_load(&cur, io->sector, io->verify, io->tags);
 	integrity_tag_cursor_done(&cur);
 	return !r;
 }
@@ -145,31 +141,41 @@ static void write_endio(struct bio *bio)
 	write_half_done(io);
 }
 
+/* Tags that came with the bio: of @sectors sectors from @sector on. */
+static void take_payload(struct integrity_io *io, u64 sector, u32 sectors, u8 *tags)
+{
+	const struct integrity_layout *l = &io->ic->layout;
+	u64 end = sector + sectors;
+
+	for (; sector < end; sector += integrity_block_sectors(l), tags += l->tag_size)
+		integrity_payload_get(io, sector, tags);
+}
+
 /*
  * Make the tags of the bio, or take those that came with it, and store them. Return: 0 or an error;
- * *@at is where.
+ * *@at is where, or the first of the blocks that could not be hashed.
  */
 static int store_tags(struct integrity_io *io, struct integrity_tag_cursor *cur, u64 *at)
 {
 	struct dm_integrity_c *ic = io->ic;
+	u8 tags[INTEGRITY_TAG_BYTES] INTEGRITY_UNCLEARED;
 	struct bvec_iter iter = io->saved.iter;
 	struct bio *bio = integrity_io_bio(io);
-	u32 step = integrity_block_sectors(&ic->layout);
-	u8 tag[INTEGRITY_TAG_BYTES];
-	u32 done;
+	u32 done, n;
 	int r = 0;
 
 	/* Without either, the tags stay what they were. */
 	if (!ic->tags.hash && !io->saved.integrity)
 		return 0;
-	for (done = 0; done < io->sectors; done += step) {
+	for (done = 0; done < io->sectors; done += n) {
+		n = min(io->sectors - done, ic->tags.at_once);
 		*at = io->sector + done;
 		if (ic->tags.hash)
-			r = integrity_tag_of_bio(ic, *at, bio, &iter, tag);
+			r = integrity_tags_of_bio(ic, *at, n, bio, &iter, tags);
 		else
-			integrity_payload_get(io, *at, tag);
+			take_payload(io, *at, n, tags);
 		if (!r)
-			r = integrity_tag_store(cur, *at, tag);
+			r = integrity_tags_store(cur, at, n, tags);
 		if (r)
 			break;
 		cond_resched();

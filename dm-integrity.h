@@ -44,6 +44,7 @@
 #ifndef DM_INTEGRITY_H
 #define DM_INTEGRITY_H
 
+#include <crypto/algapi.h>
 #include <crypto/hash.h>
 #include <linux/bio.h>
 #include <linux/blk-integrity.h>
@@ -130,7 +131,17 @@ u64 integrity_sb_recalc_sector(struct dm_integrity_c *ic);
 
 /* --- tags.c --- */
 
-/* Enough for a tag of any size and for any digest. */
+/*
+ * Behind an array of a function that is called for each block, and that writes what it reads of
+ * it: a kernel with CONFIG_INIT_STACK_ALL_ZERO would clear it first, at every call.
+ */
+#if __has_attribute(uninitialized)
+#define INTEGRITY_UNCLEARED	__attribute__((__uninitialized__))
+#else
+#define INTEGRITY_UNCLEARED
+#endif
+
+/* Enough for a tag of any size and for any digest; or for tags.at_once and a digest. */
 #define INTEGRITY_TAG_BYTES	256
 
 struct integrity_tags {
@@ -142,6 +153,7 @@ struct integrity_tags {
 	bool discards_keyed;		/* ... with a marker of its own instead of filler */
 	struct dm_bufio_client *bufio;	/* block 0 is the first tag area */
 	unsigned int buffer_shift;	/* log2 of a buffer's bytes */
+	u32 at_once;			/* sectors whose tags are made one after the other */
 	struct mutex flush_lock;	/* one write-out at a time, see integrity_tags_flush() */
 };
 
@@ -162,12 +174,28 @@ void integrity_tags_set_salt(struct dm_integrity_c *ic);
  */
 int integrity_tag_of_data(struct dm_integrity_c *ic, u64 sector, const void *data, u8 *tag);
 
-/*
- * The same for the block of @bio at @iter, in however many segments; advances @iter past the
- * block.
+/**
+ * integrity_tags_of_bio - the same for the blocks of a bio, in however many segments
+ * @sectors: at most tags.at_once
+ * @iter: where they are in @bio; becomes what is behind them
+ * @tags: INTEGRITY_TAG_BYTES; tag_size bytes of it for each block are the result
+ *
+ * Context: any that may use the hash. Return: 0 or the hash's error.
  */
-int integrity_tag_of_bio(struct dm_integrity_c *ic, u64 sector, struct bio *bio,
-			 struct bvec_iter *iter, u8 *tag);
+int integrity_tags_of_bio(struct dm_integrity_c *ic, u64 sector, u32 sectors, struct bio *bio,
+			  struct bvec_iter *iter, u8 *tags);
+
+/* Do tags of @size bytes differ; in constant time, as one word or by the library. */
+static inline bool integrity_tags_differ(const u8 *a, const u8 *b, u32 size)
+{
+	u32 word, other;
+
+	if (size != sizeof(word))
+		return crypto_memneq(a, b, size);
+	memcpy(&word, a, sizeof(word));
+	memcpy(&other, b, sizeof(other));
+	return word != other;
+}
 
 /**
  * struct integrity_tag_cursor - walks over the tags of ascending blocks, holding one tag buffer
@@ -183,6 +211,9 @@ struct integrity_tag_cursor {
 	u64 index;			/* of the buffer held, or not to be had */
 	u32 dirty_from, dirty_to;	/* bytes of @data that were changed */
 	u64 whole_from, whole_to;	/* tag bytes that will all be stored to */
+	u64 next;			/* the block behind the last one ... */
+	u8 *tag;			/* ... and its tag, if it is in @buffer: ... */
+	u32 left;			/* ... it and those behind it that are */
 	bool in_tuples;
 	bool nowait;
 };
@@ -233,6 +264,24 @@ int integrity_tag_compare(struct integrity_tag_cursor *cur, u64 sector, const u8
  * Context: may sleep for a metadata read. Return: 0 or the read's error.
  */
 int integrity_tag_load(struct integrity_tag_cursor *cur, u64 sector, u8 *tag);
+
+/*
+ * The same for blocks that follow each other, of @sectors sectors in all. This and the next two are
+ * not for tags in tuples.
+ */
+int integrity_tags_load(struct integrity_tag_cursor *cur, u64 sector, u32 sectors, u8 *tags);
+
+/* integrity_tag_store() for such blocks; after an error *@sector is the block that it is about. */
+int integrity_tags_store(struct integrity_tag_cursor *cur, u64 *sector, u32 sectors,
+			 const u8 *tags);
+
+/*
+ * Are the stored tags of such blocks the same as @tags, in constant time. 1 says nothing yet: each
+ * block is to be looked at by itself, see integrity_tag_compare(). After an error *@sector is the
+ * block that it is about.
+ */
+int integrity_tags_compare(struct integrity_tag_cursor *cur, u64 *sector, u32 sectors,
+			   const u8 *tags);
 
 /**
  * integrity_tag_is_discarded - does a stored tag say that the block's data is not to be verified
@@ -329,6 +378,7 @@ struct integrity_inline_io {
  */
 struct integrity_io {
 	struct dm_integrity_c *ic;
+	struct bio *bio;		/* that this is the data of */
 	u64 sector;			/* logical */
 	u32 sectors;
 	u32 verify;			/* sectors from @sector on to be verified */
@@ -357,7 +407,7 @@ struct integrity_io {
 
 static inline struct bio *integrity_io_bio(struct integrity_io *io)
 {
-	return dm_bio_from_per_bio_data(io, sizeof(struct integrity_io));
+	return io->bio;
 }
 
 /**

@@ -196,13 +196,13 @@ static bool matches(struct integrity_io *io)
 	struct bio *bio = integrity_io_bio(io);
 	struct bvec_iter iter = io->saved.iter;
 	struct integrity_tag_cursor cur;
-	u8 tag[INTEGRITY_TAG_BYTES];
+	u8 tag[INTEGRITY_TAG_BYTES] INTEGRITY_UNCLEARED;
 	u32 done;
 
 	integrity_tag_cursor_init(&cur, ic);
 	integrity_tag_cursor_inline(&cur, io->in.tuples, io->sector);
 	for (done = 0; done < io->verify; done += step)
-		if (integrity_tag_of_bio(ic, io->sector + done, bio, &iter, tag) ||
+		if (integrity_tags_of_bio(ic, io->sector + done, step, bio, &iter, tag) ||
 		    integrity_tag_compare(&cur, io->sector + done, tag))
 			return false;
 	return true;
@@ -233,14 +233,14 @@ static void write_tags(struct integrity_io *io)
 	struct bio *bio = integrity_io_bio(io);
 	struct bvec_iter iter = io->saved.iter;
 	struct integrity_tag_cursor cur;
-	u8 tag[INTEGRITY_TAG_BYTES];
+	u8 tag[INTEGRITY_TAG_BYTES] INTEGRITY_UNCLEARED;
 	u32 done;
 	int r;
 
 	integrity_tag_cursor_init(&cur, ic);
 	integrity_tag_cursor_inline(&cur, io->in.tuples, io->sector);
 	for (done = 0; done < io->sectors; done += step) {
-		r = integrity_tag_of_bio(ic, io->sector + done, bio, &iter, tag);
+		r = integrity_tags_of_bio(ic, io->sector + done, step, bio, &iter, tag);
 		if (!r)
 			r = integrity_tag_store(&cur, io->sector + done, tag);
 		if (r) {

@@ -14,7 +14,6 @@
  * waiting when it began; who comes later waits for the next, because its write may have come too
  * late for this one.
  */
-#include <crypto/algapi.h>
 #include <linux/slab.h>
 
 #include "dm-integrity.h"
@@ -218,19 +217,23 @@ void integrity_bio_write(struct bio *bio, struct bvec_iter iter, const u8 *from,
 
 /*
  * Read a block into a page of our own, @compare it with its tag, and copy it to the bio. The range
- * is still held, so nobody wrote in between.
+ * is still held, so nobody wrote in between. A second reader must not wait for a tag buffer that
+ * is held over this read.
  *
  * Return: as integrity_tag_compare(), or the read's error.
  */
 static int read_again(struct integrity_io *io, struct integrity_tag_cursor *cur, u64 sector,
-		      struct bvec_iter iter, u8 *tag, bool compare)
+		      struct bvec_iter iter, bool compare)
 {
 	struct dm_integrity_c *ic = io->ic;
-	struct page_list pl = { .page = mempool_alloc(&ic->recheck_pool, GFP_NOIO) };
+	struct page_list pl = { };
+	u8 tag[INTEGRITY_TAG_BYTES] INTEGRITY_UNCLEARED;
 	unsigned int skip;
 	u8 *data;
 	int r;
 
+	integrity_tag_cursor_done(cur);
+	pl.page = mempool_alloc(&ic->recheck_pool, GFP_NOIO);
 	r = integrity_read_again(cur, sector, integrity_block_sectors(&ic->layout), &pl, &skip);
 	if (r)
 		goto out;
@@ -264,23 +267,43 @@ static void report_mismatch(struct integrity_io *io, u64 sector)
 	integrity_count_mismatch(ic);
 }
 
+/* Those that came along, each by itself. */
+static bool matches_or_discarded(struct dm_integrity_c *ic, u64 sector, const u8 *stored,
+				 const u8 *tags, u32 sectors)
+{
+	u32 step = integrity_block_sectors(&ic->layout), size = ic->layout.tag_size, done;
+
+	for (done = 0; done < sectors; done += step, tags += size, stored += size)
+		if (integrity_tags_differ(tags, stored, size) &&
+		    !integrity_tag_is_discarded(ic, sector + done, stored))
+			return false;
+	return true;
+}
+
 bool integrity_io_matches(struct integrity_io *io)
 {
 	struct dm_integrity_c *ic = io->ic;
 	struct bio *bio = integrity_io_bio(io);
-	u32 step = integrity_block_sectors(&ic->layout);
+	u32 step = integrity_block_sectors(&ic->layout), done, n;
+	u8 tags[INTEGRITY_TAG_BYTES] INTEGRITY_UNCLEARED;
 	struct bvec_iter iter = io->saved.iter;
-	u8 tag[INTEGRITY_TAG_BYTES];
 	const u8 *stored = io->tags;
-	u32 done;
 
-	for (done = 0; done < io->verify; done += step, stored += ic->layout.tag_size) {
-		if (!ic->tags.hash)
+	if (!ic->tags.hash) {
+		for (done = 0; done < io->verify; done += step, stored += ic->layout.tag_size)
 			integrity_payload_put(io, io->sector + done, stored);
-		else if (integrity_tag_of_bio(ic, io->sector + done, bio, &iter, tag) ||
-			 (crypto_memneq(tag, stored, ic->layout.tag_size) &&
-			  !integrity_tag_is_discarded(ic, io->sector + done, stored)))
+		return true;
+	}
+	for (done = 0; done < io->verify; done += n) {
+		u32 bytes;
+
+		n = min(io->verify - done, ic->tags.at_once);
+		bytes = (n >> ic->layout.log2_sectors_per_block) * ic->layout.tag_size;
+		if (integrity_tags_of_bio(ic, io->sector + done, n, bio, &iter, tags) ||
+		    (integrity_tags_differ(tags, stored, bytes) &&
+		     !matches_or_discarded(ic, io->sector + done, stored, tags, n)))
 			return false;
+		stored += bytes;
 	}
 	return true;
 }
@@ -291,7 +314,7 @@ static int verify_block(struct integrity_io *io, struct integrity_tag_cursor *cu
 {
 	struct dm_integrity_c *ic = io->ic;
 	struct bvec_iter end = iter;
-	u8 tag[INTEGRITY_TAG_BYTES];
+	u8 tag[INTEGRITY_TAG_BYTES] INTEGRITY_UNCLEARED;
 	int r;
 
 	if (!ic->tags.hash) {
@@ -300,42 +323,104 @@ static int verify_block(struct integrity_io *io, struct integrity_tag_cursor *cu
 			integrity_payload_put(io, sector, tag);
 		return r;
 	}
-	r = integrity_tag_of_bio(ic, sector, integrity_io_bio(io), &end, tag);
+	r = integrity_tags_of_bio(ic, sector, integrity_block_sectors(&ic->layout),
+				  integrity_io_bio(io), &end, tag);
 	if (!r)
 		r = integrity_tag_compare(cur, sector, tag);
-	if (r > 0) {
-		/*
-		 * The caller may have changed its buffer under us. A second reader must not wait
-		 * for a tag buffer that is held over a data read.
-		 */
-		integrity_tag_cursor_done(cur);
-		r = read_again(io, cur, sector, iter, tag, true);
-	}
-	return r;
+	/* The caller may have changed its buffer under us. */
+	return r > 0 ? read_again(io, cur, sector, iter, true) : r;
 }
 
 /* The same of a block that could not be read together with its neighbours. */
 static int reread_block(struct integrity_io *io, struct integrity_tag_cursor *cur, u64 sector,
 			struct bvec_iter iter, bool verify)
 {
-	struct dm_integrity_c *ic = io->ic;
-	u8 tag[INTEGRITY_TAG_BYTES];
+	bool hash = io->ic->tags.hash;
 	int r;
 
-	integrity_tag_cursor_done(cur);
-	r = read_again(io, cur, sector, iter, tag, verify && ic->tags.hash);
-	return r || !verify || ic->tags.hash ? r : verify_block(io, cur, sector, iter);
+	r = read_again(io, cur, sector, iter, verify && hash);
+	return r || !verify || hash ? r : verify_block(io, cur, sector, iter);
+}
+
+/* Verify block by block as far as @end; *@done is where it ended. Return: as read_again(). */
+static int verify_each(struct integrity_io *io, struct integrity_tag_cursor *cur, u32 end,
+		       bool again, u32 *done)
+{
+	struct dm_integrity_c *ic = io->ic;
+	struct bvec_iter iter = io->saved.iter;
+	int r = 0;
+
+	for (; *done < end; *done += integrity_block_sectors(&ic->layout)) {
+		u64 sector = io->sector + *done;
+		bool verify = *done < io->verify;
+
+		if (!io->mixed || !ic->mode->overlay(io, sector, iter)) {
+			if (io->mixed && again)
+				r = reread_block(io, cur, sector, iter, verify);
+			else if (verify)
+				r = verify_block(io, cur, sector, iter);
+			if (r)
+				break;
+		}
+		bio_advance_iter(integrity_io_bio(io), &iter, integrity_block_bytes(&ic->layout));
+		cond_resched();
+	}
+	return r;
+}
+
+/* The next @sectors, whose tags are made together. */
+static int verify_group(struct integrity_io *io, struct integrity_tag_cursor *cur, u32 sectors,
+			struct bvec_iter *iter, u32 *done)
+{
+	struct dm_integrity_c *ic = io->ic;
+	u32 step = integrity_block_sectors(&ic->layout), end = *done + sectors;
+	u8 tags[INTEGRITY_TAG_BYTES] INTEGRITY_UNCLEARED;
+	struct bio *bio = integrity_io_bio(io);
+	u64 sector = io->sector + *done;
+	struct bvec_iter block = *iter;
+	const u8 *tag = tags;
+	int r;
+
+	r = integrity_tags_of_bio(ic, sector, sectors, bio, iter, tags);
+	if (r)
+		return r;
+	r = integrity_tags_compare(cur, &sector, sectors, tags);
+	if (r <= 0) {
+		*done = r ? sector - io->sector : end;
+		return r;
+	}
+	for (; *done < end; *done += step, tag += ic->layout.tag_size) {
+		r = integrity_tag_compare(cur, io->sector + *done, tag);
+		if (r > 0)
+			r = read_again(io, cur, io->sector + *done, block, true);
+		if (r)
+			return r;
+		bio_advance_iter(bio, &block, integrity_block_bytes(&ic->layout));
+	}
+	return 0;
+}
+
+/* What is on the disk, all of it, with a hash. */
+static int verify_groups(struct integrity_io *io, struct integrity_tag_cursor *cur, u32 *done)
+{
+	struct bvec_iter iter = io->saved.iter;
+	int r = 0;
+
+	while (*done < io->verify && !r) {
+		r = verify_group(io, cur, min(io->verify - *done, io->ic->tags.at_once), &iter,
+				 done);
+		cond_resched();
+	}
+	return r;
 }
 
 void integrity_io_verify(struct integrity_io *io)
 {
 	struct dm_integrity_c *ic = io->ic;
-	struct bio *bio = integrity_io_bio(io);
-	u32 step = integrity_block_sectors(&ic->layout), end = io->verify, done;
-	bool again = io->error;
-	struct bvec_iter iter = io->saved.iter;
 	struct integrity_tag_cursor cur;
-	int r = 0;
+	u32 end = io->verify, done = 0;
+	bool again = io->error;
+	int r;
 
 	if (io->mixed) {
 		/* A block that could not be read may be one that nobody needs from the disk. */
@@ -349,21 +434,10 @@ void integrity_io_verify(struct integrity_io *io)
 	integrity_tag_cursor_init(&cur, ic);
 	if (ic->mode->inline_tags)
 		integrity_tag_cursor_inline(&cur, io->in.tuples, io->sector);
-	for (done = 0; done < end; done += step) {
-		u64 sector = io->sector + done;
-		bool verify = done < io->verify;
-
-		if (!io->mixed || !ic->mode->overlay(io, sector, iter)) {
-			if (io->mixed && again)
-				r = reread_block(io, &cur, sector, iter, verify);
-			else if (verify)
-				r = verify_block(io, &cur, sector, iter);
-			if (r)
-				break;
-		}
-		bio_advance_iter(bio, &iter, integrity_block_bytes(&ic->layout));
-		cond_resched();
-	}
+	if (io->mixed || ic->mode->inline_tags || !ic->tags.hash)
+		r = verify_each(io, &cur, end, again, &done);
+	else
+		r = verify_groups(io, &cur, &done);
 	integrity_tag_cursor_done(&cur);
 	/*
 	 * dm-bufio writes tags on its own, too, and says only at the next flush that it could not:
@@ -529,6 +603,7 @@ int integrity_io_map(struct dm_integrity_c *ic, struct bio *bio)
 
 	memset(io, 0, offsetof(struct integrity_io, tags));
 	io->ic = ic;
+	io->bio = bio;
 	io->range.granted = integrity_io_granted;
 
 	if (unlikely(atomic_read(&ic->failed)))

@@ -10,7 +10,6 @@
  * A stream cipher has one keystream for the whole area, which is kept; and it makes the commit
  * ids. A block cipher takes each section as one message, with an IV of its own that never changes.
  */
-#include <crypto/algapi.h>
 #include <crypto/skcipher.h>
 #include <linux/crypto.h>
 #include <linux/highmem.h>

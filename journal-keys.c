@@ -6,7 +6,6 @@
  * would be lost, acknowledged writes and all. Damage leaves something that matches; a wrong hash
  * next to nothing: of tags of one byte, one in 256.
  */
-#include <crypto/algapi.h>
 #include <linux/slab.h>
 
 #include "dm-integrity.h"

@@ -97,7 +97,7 @@ static int fill_entry(struct integrity_io *io, u32 section, u32 n, u64 sector)
 	u8 *raw = integrity_journal_raw(l, j, section);
 	u8 *data = raw + integrity_entry_data_offset(l, n);
 	u8 *to = raw + integrity_entry_tag_offset(l, n);
-	u8 tag[INTEGRITY_TAG_BYTES];
+	u8 tag[INTEGRITY_TAG_BYTES] INTEGRITY_UNCLEARED;
 	int r = 0;
 
 	integrity_bio_read_block(ic, integrity_io_bio(io), &io->saved.iter, data);

@@ -10,7 +10,6 @@
  * superblock promises. A crash before the write leaves the old superblock, a crash after it the
  * new one; the fields in use lie in one sector.
  */
-#include <crypto/algapi.h>
 #include <linux/slab.h>
 
 #include "dm-integrity.h"

@@ -12,7 +12,6 @@
  *
  * Order of writes: none of its own. Tags reach the disk at integrity_tags_flush() or earlier.
  */
-#include <crypto/algapi.h>
 #include <linux/slab.h>
 
 #include "dm-integrity.h"
@@ -73,12 +72,20 @@ out:
 	return r;
 }
 
+#define MOST_AT_ONCE	256u	/* sectors to be hashed before others may run */
+
 int integrity_tags_init(struct dm_integrity_c *ic)
 {
 	struct integrity_layout *l = &ic->layout;
 	struct dm_bufio_client *c;
+	u32 blocks;
 
 	mutex_init(&ic->tags.flush_lock);
+	/* A digest may reach beyond its tag. */
+	BUILD_BUG_ON(INTEGRITY_TAG_BYTES < 2 * HASH_MAX_DIGESTSIZE);
+	blocks = (INTEGRITY_TAG_BYTES - HASH_MAX_DIGESTSIZE) / l->tag_size;
+	ic->tags.at_once = clamp(blocks << l->log2_sectors_per_block, integrity_block_sectors(l),
+				 MOST_AT_ONCE);
 	if (ic->mode->inline_tags)
 		return 0;
 	ic->tags.buffer_shift = l->log2_buffer + SECTOR_SHIFT;
@@ -107,10 +114,17 @@ void integrity_tags_set_salt(struct dm_integrity_c *ic)
 
 /* --- computing --- */
 
+/* Room for what crypto_shash_init() fills in. */
+union digest {
+	struct shash_desc desc;
+	u8 room[sizeof(struct shash_desc) + HASH_MAX_DESCSIZE];
+};
+
 /* Begin a block's digest with its salt and place. */
-static int digest_begin(struct integrity_tags *t, struct shash_desc *desc, u64 sector)
+static __always_inline int digest_begin(struct integrity_tags *t, struct shash_desc *desc,
+					u64 sector)
 {
-	u8 prefix[INTEGRITY_SALT_SIZE + sizeof(__le64)];
+	u8 prefix[INTEGRITY_SALT_SIZE + sizeof(__le64)] INTEGRITY_UNCLEARED;
 	__le64 place = cpu_to_le64(sector);
 	unsigned int len = 0;
 	int r;
@@ -130,7 +144,7 @@ static int digest_begin(struct integrity_tags *t, struct shash_desc *desc, u64 s
 }
 
 /* What the digest does not fill of a tag is zero. */
-static void pad_tag(struct dm_integrity_c *ic, u8 *tag)
+static __always_inline void pad_tag(struct dm_integrity_c *ic, u8 *tag)
 {
 	if (ic->layout.tag_size > ic->tags.digest_size)
 		memset(tag + ic->tags.digest_size, 0, ic->layout.tag_size - ic->tags.digest_size);
@@ -138,12 +152,12 @@ static void pad_tag(struct dm_integrity_c *ic, u8 *tag)
 
 int integrity_tag_of_data(struct dm_integrity_c *ic, u64 sector, const void *data, u8 *tag)
 {
-	SHASH_DESC_ON_STACK(desc, ic->tags.hash);
+	union digest d INTEGRITY_UNCLEARED;
 	int r;
 
-	r = digest_begin(&ic->tags, desc, sector);
+	r = digest_begin(&ic->tags, &d.desc, sector);
 	if (!r)
-		r = crypto_shash_finup(desc, data, integrity_block_bytes(&ic->layout), tag);
+		r = crypto_shash_finup(&d.desc, data, integrity_block_bytes(&ic->layout), tag);
 	pad_tag(ic, tag);
 	return r;
 }
@@ -151,19 +165,19 @@ int integrity_tag_of_data(struct dm_integrity_c *ic, u64 sector, const void *dat
 /* The tag of no data at all: with a key, what says "discarded" (section 3.3). */
 static int discard_marker(struct dm_integrity_c *ic, u64 sector, u8 *tag)
 {
-	SHASH_DESC_ON_STACK(desc, ic->tags.hash);
+	union digest d INTEGRITY_UNCLEARED;
 	int r;
 
-	r = digest_begin(&ic->tags, desc, sector);
+	r = digest_begin(&ic->tags, &d.desc, sector);
 	if (!r)
-		r = crypto_shash_final(desc, tag);
+		r = crypto_shash_final(&d.desc, tag);
 	pad_tag(ic, tag);
 	return r;
 }
 
 bool integrity_tag_is_discarded(struct dm_integrity_c *ic, u64 sector, const u8 *tag)
 {
-	u8 marker[INTEGRITY_TAG_BYTES];
+	u8 marker[INTEGRITY_TAG_BYTES] INTEGRITY_UNCLEARED;
 
 	if (!ic->tags.discards)
 		return false;
@@ -173,11 +187,10 @@ bool integrity_tag_is_discarded(struct dm_integrity_c *ic, u64 sector, const u8 
 	       !crypto_memneq(tag, marker, ic->layout.tag_size);
 }
 
-int integrity_tag_of_bio(struct dm_integrity_c *ic, u64 sector, struct bio *bio,
-			 struct bvec_iter *iter, u8 *tag)
+/* Of the block of @bio at @iter, in however many segments; advances @iter past the block. */
+static int tag_of_block(struct dm_integrity_c *ic, struct shash_desc *desc, u64 sector,
+			struct bio *bio, struct bvec_iter *iter, unsigned int left, u8 *tag)
 {
-	unsigned int left = integrity_block_bytes(&ic->layout);
-	SHASH_DESC_ON_STACK(desc, ic->tags.hash);
 	int r;
 
 	r = digest_begin(&ic->tags, desc, sector);
@@ -194,7 +207,22 @@ int integrity_tag_of_bio(struct dm_integrity_c *ic, u64 sector, struct bio *bio,
 		kunmap_local(p);
 		bio_advance_iter_single(bio, iter, len);
 	}
-	pad_tag(ic, tag);
+	return r;
+}
+
+int integrity_tags_of_bio(struct dm_integrity_c *ic, u64 sector, u32 sectors, struct bio *bio,
+			  struct bvec_iter *iter, u8 *tags)
+{
+	u32 step = integrity_block_sectors(&ic->layout), size = ic->layout.tag_size;
+	unsigned int bytes = integrity_block_bytes(&ic->layout);
+	u64 end = sector + sectors;
+	union digest d INTEGRITY_UNCLEARED;
+	int r = 0;
+
+	for (; sector < end && !r; sector += step, tags += size) {
+		r = tag_of_block(ic, &d.desc, sector, bio, iter, bytes, tags);
+		pad_tag(ic, tags);
+	}
 	return r;
 }
 
@@ -245,6 +273,7 @@ void integrity_tag_cursor_done(struct integrity_tag_cursor *cur)
 	}
 	dm_bufio_release(cur->buffer);
 	cur->buffer = NULL;
+	cur->left = 0;
 }
 
 /* Hold buffer @index instead of what was held. Return: 0 or an error. */
@@ -305,6 +334,17 @@ static __always_inline u8 *cursor_at(struct integrity_tag_cursor *cur, u64 offse
 	return cur->data + in;
 }
 
+/* How many of the blocks behind that at @sector, whose tag is at @p, have theirs in the buffer. */
+static noinline u32 count_behind(const struct integrity_tag_cursor *cur, u64 sector, const u8 *p)
+{
+	const struct integrity_layout *l = &cur->ic->layout;
+	u64 area = integrity_area_remaining(l, sector) >> l->log2_sectors_per_block;
+	u32 bytes = (1U << cur->ic->tags.buffer_shift) - (p - cur->data);
+	u32 blocks = min_t(u64, area, bytes / l->tag_size);
+
+	return blocks ? blocks - 1 : 0;
+}
+
 /* @len bytes at @p were stored to. */
 static void cursor_changed(struct integrity_tag_cursor *cur, const u8 *p, u32 len)
 {
@@ -333,51 +373,218 @@ static void store_tuple(struct integrity_tag_cursor *cur, u64 sector, const u8 *
 	cursor_changed(cur, tuple, ic->inl.tuple_size);
 }
 
-int integrity_tag_store(struct integrity_tag_cursor *cur, u64 sector, const u8 *tag)
+/*
+ * The tag of the block at @sector where it lies whole in a buffer; NULL where it lies in two. Of
+ * blocks that follow each other so do the tags, within an area and a buffer: their places are
+ * worked out once. But not behind a block that came after none: of blocks here and there none is
+ * followed.
+ */
+static __always_inline u8 *cursor_tag(struct integrity_tag_cursor *cur, u64 sector)
+{
+	const struct integrity_layout *l = &cur->ic->layout;
+	bool follows = sector == cur->next;
+	unsigned int len = l->tag_size;
+	u8 *p;
+
+	if (follows && cur->left) {
+		p = cur->tag;
+		cur->left--;
+	} else {
+		p = cursor_at(cur, integrity_tag_offset(l, sector), &len);
+		if (IS_ERR(p))
+			return p;
+		cur->left = 0;
+		if (len < l->tag_size)
+			return NULL;
+		if (follows)
+			cur->left = count_behind(cur, sector, p);
+	}
+	cur->tag = p + l->tag_size;
+	cur->next = sector + integrity_block_sectors(l);
+	return p;
+}
+
+/* Copy a tag, from or to a buffer. The one of crc32c takes no call. */
+static __always_inline void copy_tag(u8 *to, const u8 *from, u32 size)
+{
+	if (size == sizeof(u32))
+		memcpy(to, from, sizeof(u32));
+	else
+		memcpy(to, from, size);
+}
+
+/* Copy a tag that lies in two buffers, to the caller's @to or from his @from. */
+static noinline int copy_in_pieces(struct integrity_tag_cursor *cur, u64 sector, u8 *to,
+				   const u8 *from)
 {
 	u64 offset = integrity_tag_offset(&cur->ic->layout, sector);
-	unsigned int left = cur->ic->layout.tag_size;
+	u32 size = cur->ic->layout.tag_size, done;
+	unsigned int len;
+
+	for (done = 0; done < size; done += len) {
+		u8 *p;
+
+		len = size - done;
+		p = cursor_at(cur, offset + done, &len);
+		if (IS_ERR(p))
+			return PTR_ERR(p);
+		if (to) {
+			memcpy(to + done, p, len);
+		} else {
+			memcpy(p, from + done, len);
+			cursor_changed(cur, p, len);
+		}
+	}
+	return 0;
+}
+
+/* Fetch @bytes of tags from @p; the tag of @sector where that is NULL, see cursor_tag(). */
+static __always_inline int load_from(struct integrity_tag_cursor *cur, u64 sector, u8 *p, u8 *tags,
+				     u32 bytes)
+{
+	if (unlikely(!p))
+		return copy_in_pieces(cur, sector, tags, NULL);
+	copy_tag(tags, p, bytes);
+	return 0;
+}
+
+/* The same for storing. */
+static __always_inline int store_to(struct integrity_tag_cursor *cur, u64 sector, u8 *p,
+				    const u8 *tags, u32 bytes)
+{
+	if (unlikely(!p))
+		return copy_in_pieces(cur, sector, NULL, tags);
+	copy_tag(p, tags, bytes);
+	cursor_changed(cur, p, bytes);
+	return 0;
+}
+
+int integrity_tag_store(struct integrity_tag_cursor *cur, u64 sector, const u8 *tag)
+{
+	u8 *p;
 
 	if (cur->in_tuples) {
 		store_tuple(cur, sector, tag);
 		return 0;
 	}
-	while (left) {
-		unsigned int len = left;
-		u8 *p = cursor_at(cur, offset, &len);
-
-		if (IS_ERR(p))
-			return PTR_ERR(p);
-		memcpy(p, tag, len);
-		cursor_changed(cur, p, len);
-		tag += len;
-		offset += len;
-		left -= len;
-	}
-	return 0;
+	p = cursor_tag(cur, sector);
+	if (IS_ERR(p))
+		return PTR_ERR(p);
+	return store_to(cur, sector, p, tag, cur->ic->layout.tag_size);
 }
 
 int integrity_tag_load(struct integrity_tag_cursor *cur, u64 sector, u8 *tag)
 {
-	u64 offset = integrity_tag_offset(&cur->ic->layout, sector);
-	unsigned int left = cur->ic->layout.tag_size;
+	u8 *p;
 
 	if (cur->in_tuples) {
-		memcpy(tag, integrity_tag_tuple(cur, sector), left);
+		memcpy(tag, integrity_tag_tuple(cur, sector), cur->ic->layout.tag_size);
 		return 0;
 	}
-	while (left) {
-		unsigned int len = left;
-		u8 *p = cursor_at(cur, offset, &len);
+	p = cursor_tag(cur, sector);
+	if (IS_ERR(p))
+		return PTR_ERR(p);
+	return load_from(cur, sector, p, tag, cur->ic->layout.tag_size);
+}
 
-		if (IS_ERR(p))
-			return PTR_ERR(p);
-		memcpy(tag, p, len);
-		tag += len;
-		offset += len;
-		left -= len;
+/* Tags of blocks that follow each other, as many at a time as lie together. */
+struct tag_run {
+	u64 sector;			/* of the first */
+	u32 blocks;			/* that lie together; 1 when it lies in two buffers */
+	u32 left;			/* blocks, these included */
+	u32 bytes;
+	u8 *p;				/* as cursor_tag() */
+};
+
+static void run_init(struct tag_run *run, const struct integrity_tag_cursor *cur, u64 sector,
+		     u32 sectors)
+{
+	run->sector = sector;
+	run->blocks = 0;
+	run->left = sectors >> cur->ic->layout.log2_sectors_per_block;
+}
+
+/* Return: 1; 0 when there are no more; the error of a buffer, for the tag of run->sector. */
+static __always_inline int next_run(struct tag_run *run, struct integrity_tag_cursor *cur)
+{
+	const struct integrity_layout *l = &cur->ic->layout;
+	u32 more;
+
+	run->sector += (u64)run->blocks << l->log2_sectors_per_block;
+	run->left -= run->blocks;
+	run->blocks = 0;
+	if (!run->left)
+		return 0;
+
+	/* What follows it is wanted. */
+	if (run->sector != cur->next)
+		cur->left = 0;
+	cur->next = run->sector;
+	run->p = cursor_tag(cur, run->sector);
+	if (IS_ERR(run->p))
+		return PTR_ERR(run->p);
+	if (run->p) {
+		more = min(run->left - 1, cur->left);
+		cur->left -= more;
+		cur->tag += more * l->tag_size;
+		cur->next += (u64)more << l->log2_sectors_per_block;
+		run->blocks = more;
 	}
-	return 0;
+	run->blocks++;
+	run->bytes = run->blocks * l->tag_size;
+	return 1;
+}
+
+int integrity_tags_load(struct integrity_tag_cursor *cur, u64 sector, u32 sectors, u8 *tags)
+{
+	struct tag_run run;
+	int r;
+
+	if (sectors == integrity_block_sectors(&cur->ic->layout))
+		return integrity_tag_load(cur, sector, tags);
+	run_init(&run, cur, sector, sectors);
+	while ((r = next_run(&run, cur)) > 0) {
+		r = load_from(cur, run.sector, run.p, tags, run.bytes);
+		if (r)
+			break;
+		tags += run.bytes;
+	}
+	return r;
+}
+
+int integrity_tags_store(struct integrity_tag_cursor *cur, u64 *sector, u32 sectors,
+			 const u8 *tags)
+{
+	struct tag_run run;
+	int r;
+
+	if (sectors == integrity_block_sectors(&cur->ic->layout))
+		return integrity_tag_store(cur, *sector, tags);
+	run_init(&run, cur, *sector, sectors);
+	while ((r = next_run(&run, cur)) > 0) {
+		r = store_to(cur, run.sector, run.p, tags, run.bytes);
+		if (r)
+			break;
+		tags += run.bytes;
+	}
+	*sector = run.sector;
+	return r;
+}
+
+int integrity_tags_compare(struct integrity_tag_cursor *cur, u64 *sector, u32 sectors,
+			   const u8 *tags)
+{
+	struct tag_run run;
+	int r;
+
+	run_init(&run, cur, *sector, sectors);
+	while ((r = next_run(&run, cur)) > 0) {
+		if (!run.p || integrity_tags_differ(run.p, tags, run.bytes))
+			break;
+		tags += run.bytes;
+	}
+	*sector = run.sector;
+	return r;
 }
 
 /* The rare case: in two buffers, discarded, or different. Of a tag @size bytes count. */
@@ -397,7 +604,7 @@ static noinline int compare_copy(struct integrity_tag_cursor *cur, u64 sector, c
 int integrity_tag_compare(struct integrity_tag_cursor *cur, u64 sector, const u8 *tag)
 {
 	struct dm_integrity_c *ic = cur->ic;
-	u32 size = ic->layout.tag_size, len = size;
+	u32 size = ic->layout.tag_size;
 	const u8 *stored;
 
 	if (cur->in_tuples) {
@@ -405,11 +612,11 @@ int integrity_tag_compare(struct integrity_tag_cursor *cur, u64 sector, const u8
 		size = min(size, ic->tags.digest_size);
 		stored = integrity_tag_tuple(cur, sector);
 	} else {
-		stored = cursor_at(cur, integrity_tag_offset(&ic->layout, sector), &len);
+		stored = cursor_tag(cur, sector);
 		if (IS_ERR(stored))
 			return PTR_ERR(stored);
 	}
-	if (likely(len >= size && !crypto_memneq(stored, tag, size)))
+	if (likely(stored && !integrity_tags_differ(stored, tag, size)))
 		return 0;
 	return compare_copy(cur, sector, tag, size);
 }
