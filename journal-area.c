@@ -501,7 +501,8 @@ static int alloc_ring(struct dm_integrity_c *ic)
 
 	j->section = kvcalloc(l->journal_sections, sizeof(*j->section), GFP_LARGE);
 	j->node = kvmalloc_array(entries, sizeof(*j->node), GFP_LARGE);
-	j->table_bits = clamp_t(unsigned int, ilog2(entries), 4, 24);
+	/* Few of its lists have more than nobody: who reads looks into one for each block. */
+	j->table_bits = clamp_t(unsigned int, ilog2(entries) + 2, 4, 24);
 	j->table = kvcalloc(1UL << j->table_bits, sizeof(*j->table), GFP_LARGE);
 	if (!j->section || !j->node || !j->table)
 		return -ENOMEM;

@@ -60,10 +60,15 @@ static u64 place_bits(u32 section, u32 sector)
 	return ((u64)section << 32) ^ sector;
 }
 
+static __le64 id_of(u64 base, u32 section, u32 sector)
+{
+	return cpu_to_le64(base ^ place_bits(section, sector));
+}
+
 __le64 integrity_commit_id(const struct integrity_commit_ids *ids, u32 section, u32 sector,
 			   u8 sequence)
 {
-	return cpu_to_le64(ids->base[sequence % INTEGRITY_SEQUENCES] ^ place_bits(section, sector));
+	return id_of(ids->base[sequence % INTEGRITY_SEQUENCES], section, sector);
 }
 
 int integrity_commit_id_sequence(const struct integrity_commit_ids *ids, u32 section, u32 sector,
@@ -98,11 +103,12 @@ void integrity_section_set_ids(const struct integrity_layout *l,
 			       const struct integrity_commit_ids *ids, u8 *raw, u32 section,
 			       u8 sequence)
 {
-	u32 sector;
+	u32 sector, sectors = l->journal_section_sectors;
+	u64 base = ids->base[sequence % INTEGRITY_SEQUENCES];
 
 	raw += INTEGRITY_COMMIT_ID_OFFSET;
-	for (sector = 0; sector < l->journal_section_sectors; sector++) {
-		__le64 id = integrity_commit_id(ids, section, sector, sequence);
+	for (sector = 0; sector < sectors; sector++) {
+		__le64 id = id_of(base, section, sector);
 
 		memcpy(raw, &id, sizeof(id));
 		raw += INTEGRITY_SECTOR_SIZE;
@@ -176,9 +182,9 @@ void integrity_entry_fill(const struct integrity_layout *l, u8 *raw, u32 n, u64 
 {
 	const u8 *last = raw + integrity_entry_data_offset(l, n) + INTEGRITY_COMMIT_ID_OFFSET;
 	u8 *kept = raw + integrity_entry_last_offset(l, n);
-	u32 k;
+	u32 k, sectors = integrity_block_sectors(l);
 
-	for (k = 0; k < integrity_block_sectors(l); k++) {
+	for (k = 0; k < sectors; k++) {
 		memcpy(kept, last, INTEGRITY_LAST_BYTES);
 		kept += INTEGRITY_LAST_BYTES;
 		last += INTEGRITY_SECTOR_SIZE;
@@ -189,10 +195,10 @@ void integrity_entry_fill(const struct integrity_layout *l, u8 *raw, u32 n, u64 
 void integrity_entry_restore(const struct integrity_layout *l, const u8 *raw, u32 n, u8 *block)
 {
 	const u8 *kept = raw + integrity_entry_last_offset(l, n);
-	u32 k;
+	u32 k, sectors = integrity_block_sectors(l);
 
 	block += INTEGRITY_COMMIT_ID_OFFSET;
-	for (k = 0; k < integrity_block_sectors(l); k++) {
+	for (k = 0; k < sectors; k++) {
 		memcpy(block, kept, INTEGRITY_LAST_BYTES);
 		kept += INTEGRITY_LAST_BYTES;
 		block += INTEGRITY_SECTOR_SIZE;

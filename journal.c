@@ -240,9 +240,6 @@ static struct integrity_journal_node *find_copy(struct dm_integrity_c *ic, u64 s
 	struct integrity_journal_node *node, *found = NULL;
 	unsigned long flags;
 
-	/* As with an empty table, see journal_read(). */
-	if (hlist_empty(bucket))
-		return NULL;
 	spin_lock_irqsave(&j->lock, flags);
 	hlist_for_each_entry(node, bucket, link) {
 		if (integrity_node_sector(node) != sector)
@@ -254,6 +251,12 @@ static struct integrity_journal_node *find_copy(struct dm_integrity_c *ic, u64 s
 	}
 	spin_unlock_irqrestore(&j->lock, flags);
 	return found;
+}
+
+/* There may be a copy of the block. As with an empty table, see journal_read(). */
+static bool may_have_copy(struct dm_integrity_c *ic, u64 sector)
+{
+	return !hlist_empty(integrity_journal_bucket(&ic->layout, &ic->journal, sector));
 }
 
 /* Copy the block at @sector from the journal to the bio at @iter. Return: is it there. */
@@ -289,6 +292,11 @@ static bool copy_block(struct integrity_io *io, u64 sector, struct bvec_iter ite
 	if (atomic_dec_and_test(&j->section[section].readers) && wq_has_sleeper(&j->wait))
 		wake_up_all(&j->wait);
 	return true;
+}
+
+static bool overlay_block(struct integrity_io *io, u64 sector, struct bvec_iter iter)
+{
+	return may_have_copy(io->ic, sector) && copy_block(io, sector, iter);
 }
 
 static void mixed_verify(struct integrity_io *io)
@@ -328,7 +336,7 @@ static int journal_read(struct integrity_io *io)
 	integrity_io_record(io);
 	iter = io->saved.iter;
 	for (done = 0; done < io->sectors; done += step) {
-		found += copy_block(io, io->sector + done, iter);
+		found += overlay_block(io, io->sector + done, iter);
 		bio_advance_iter(bio, &iter, integrity_block_bytes(&ic->layout));
 	}
 	if (!found)
@@ -488,5 +496,5 @@ const struct integrity_mode integrity_mode_journal = {
 	.commit = integrity_journal_commit,
 	.stop = journal_stop,
 	.failed = journal_failed,
-	.overlay = copy_block,
+	.overlay = overlay_block,
 };
