@@ -28,11 +28,13 @@
  * Workqueues, and why none can wait for itself:
  *   io_wq     steps of foreground I/O. They sleep for metadata I/O (dm-bufio) and for a recheck's
  *             read, never for a range and never for other work.
+ *   large_wq  the same of ios that are not small; unbound.
  *   flush_wq  flushes, commits of the journal and the commit timer. They sleep for device I/O,
- *             for each other (journal.commit_lock, tags.flush_lock), and a commit for a map
- *             function that is copying into the journal.
- *   journal.writeback_wq  write-back of the journal. It sleeps for ranges, for device I/O, and for
- *             a reader that is copying from the journal. Nothing that holds a range waits for it.
+ *             for each other (journal.commit_lock, tags.flush_lock), and a commit for a write that
+ *             is copying into the journal, which sleeps for nothing.
+ *   journal.writeback_wq  commit for room in the journal, and write-back. It sleeps as a commit
+ *             does, for ranges, for device I/O, and for a reader that is copying from the journal.
+ *             Nothing that holds a range waits for it.
  *   bitmap.wq the periodic flush of the bitmap. It sleeps for device I/O, and for writes in flight,
  *             which never wait for it; but at reboot, when they hold and count for nothing any
  *             more.
@@ -384,7 +386,7 @@ struct integrity_io {
 	u32 verify;			/* sectors from @sector on to be verified */
 	u32 done;			/* sectors that are in the journal */
 	struct integrity_range range;
-	struct work_struct work;	/* runs @step on io_wq */
+	struct work_struct work;	/* runs @step on io_wq or large_wq */
 	void (*step)(struct integrity_io *io);
 	/* data and tags are; the range is held */
 	void (*written)(struct integrity_io *io);
@@ -530,7 +532,7 @@ static inline bool integrity_may_hash(void)
 	return !in_hardirq() && !irqs_disabled();
 }
 
-/* Run @step on io_wq, or on another workqueue. Context: any. */
+/* Run @step on io_wq, of what is not small on large_wq; or on another one. Context: any. */
 void integrity_io_queue(struct integrity_io *io, void (*step)(struct integrity_io *io));
 void integrity_io_queue_on(struct integrity_io *io, struct workqueue_struct *wq,
 			   void (*step)(struct integrity_io *io));
@@ -978,6 +980,7 @@ struct dm_integrity_c {
 	struct integrity_inline inl;
 
 	struct workqueue_struct *io_wq;
+	struct workqueue_struct *large_wq;
 	struct workqueue_struct *flush_wq;
 	mempool_t recheck_pool;		/* pages for reading a block again */
 	struct {

@@ -3,7 +3,7 @@
  * A bio's way through the target: the parts that all modes share.
  *
  * map checks the bio and hands its struct integrity_io to the mode. No thread waits for a bio:
- * each step queues the next (io_wq) or is called by the end of the bio below. Between
+ * each step queues the next (io_wq, large_wq) or is called by the end of the bio below. Between
  * integrity_io_record() and integrity_io_restore() the bio itself travels to the data device;
  * what it was is kept in io->saved.
  *
@@ -94,7 +94,9 @@ void integrity_io_queue_on(struct integrity_io *io, struct workqueue_struct *wq,
 
 void integrity_io_queue(struct integrity_io *io, void (*step)(struct integrity_io *io))
 {
-	integrity_io_queue_on(io, io->ic->io_wq, step);
+	struct dm_integrity_c *ic = io->ic;
+
+	integrity_io_queue_on(io, io->sectors > ic->small_sectors ? ic->large_wq : ic->io_wq, step);
 }
 
 void integrity_io_granted(struct integrity_range *range)
@@ -710,7 +712,12 @@ int integrity_io_init(struct dm_integrity_c *ic)
 	r = mempool_init_page_pool(&ic->recheck_pool, 1, 0);
 	if (r)
 		return r;
+	/*
+	 * What is small is done where its data is. What takes long goes to any CPU that has time:
+	 * one submitter keeps several busy, and nobody stands in line behind it.
+	 */
 	ic->io_wq = alloc_workqueue("dm-integrity-io", WQ_MEM_RECLAIM, 0);
+	ic->large_wq = alloc_workqueue("dm-integrity-large", WQ_MEM_RECLAIM | WQ_UNBOUND, 0);
 	/*
 	 * Whoever waits for a flush does little else: where it was asked for its CPU is awake. It
 	 * does not stand in line behind the hashes of io_wq, nor others behind a journal that is
@@ -718,14 +725,16 @@ int integrity_io_init(struct dm_integrity_c *ic)
 	 */
 	ic->flush_wq = alloc_workqueue("dm-integrity-flush",
 				       WQ_MEM_RECLAIM | WQ_HIGHPRI | WQ_CPU_INTENSIVE, 1);
-	return ic->io_wq && ic->flush_wq ? 0 : -ENOMEM;
+	return ic->io_wq && ic->large_wq && ic->flush_wq ? 0 : -ENOMEM;
 }
 
 void integrity_io_exit(struct dm_integrity_c *ic)
 {
-	/* io_wq feeds flush_wq. */
+	/* The first two feed flush_wq. */
 	if (ic->io_wq)
 		destroy_workqueue(ic->io_wq);
+	if (ic->large_wq)
+		destroy_workqueue(ic->large_wq);
 	if (ic->flush_wq) {
 		cancel_delayed_work_sync(&ic->commit_work);
 		destroy_workqueue(ic->flush_wq);

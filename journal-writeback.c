@@ -432,6 +432,8 @@ void integrity_journal_writeback(struct work_struct *work)
 	struct integrity_journal_ring *ring = &j->ring;
 	bool used;
 
+	/* Here, and not where the writes are: they go on meanwhile, on other CPUs. */
+	integrity_journal_commit(ic);
 	while (write_back_committed(ic))
 		;
 

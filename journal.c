@@ -43,7 +43,7 @@ void integrity_journal_reclaim(struct dm_integrity_c *ic)
 	if (ic->journal.reclaiming)
 		return;
 	ic->journal.reclaiming = true;
-	queue_work(ic->flush_wq, &ic->journal.commit_work);
+	queue_work(ic->journal.writeback_wq, &ic->journal.writeback_work);
 }
 
 /* Entries that were taken for blocks of a write. */
@@ -219,10 +219,19 @@ static void write_called(struct integrity_io *io)
 	write_some(io, true);
 }
 
+static void write_now(struct integrity_io *io)
+{
+	write_some(io, false);
+}
+
 static int journal_write(struct integrity_io *io)
 {
 	integrity_io_record(io);
-	write_some(io, false);
+	/* What is large is copied and hashed by a worker, while the next one comes. */
+	if (io->sectors <= io->ic->small_sectors)
+		write_now(io);
+	else
+		integrity_io_queue(io, write_now);
 	return DM_MAPIO_SUBMITTED;
 }
 
@@ -431,15 +440,6 @@ int integrity_journal_commit(struct dm_integrity_c *ic)
 	return r;
 }
 
-/* Room is wanted. */
-static void commit_work(struct work_struct *work)
-{
-	struct integrity_journal *j = container_of(work, struct integrity_journal, commit_work);
-
-	integrity_journal_commit(container_of(j, struct dm_integrity_c, journal));
-	queue_work(j->writeback_wq, &j->writeback_work);
-}
-
 /* --- life --- */
 
 /* Nothing is in flight. Leave an empty journal, and everything at its place. */
@@ -451,9 +451,10 @@ static int journal_stop(struct dm_integrity_c *ic)
 	r = integrity_journal_commit(ic);
 	queue_work(j->writeback_wq, &j->writeback_work);
 	flush_workqueue(j->writeback_wq);
-	/* What write-back asked for when it ended, with nothing left to do. */
-	flush_work(&j->commit_work);
-	/* Also of a device that failed nothing may go on: another table takes over now. */
+	/*
+	 * And what it asked for when it ended, with nothing left to do. Also of a device that
+	 * failed nothing may go on: another table takes over now.
+	 */
 	flush_workqueue(j->writeback_wq);
 	r = r ?: atomic_read(&ic->failed);
 	if (!r)
@@ -482,7 +483,6 @@ void integrity_journal_setup(struct dm_integrity_c *ic)
 	init_waitqueue_head(&j->wait);
 	INIT_LIST_HEAD(&j->waiting);
 	integrity_journal_discard_setup(ic);
-	INIT_WORK(&j->commit_work, commit_work);
 	INIT_WORK(&j->writeback_work, integrity_journal_writeback);
 }
 

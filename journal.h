@@ -130,7 +130,6 @@ struct integrity_journal {
 	bool written;			/* since the journal on the disk was last made empty */
 	u64 lost;			/* entries that could not be replayed */
 	wait_queue_head_t wait;		/* for @filling and @readers to become 0 */
-	struct work_struct commit_work;	/* on flush_wq */
 	struct work_struct discard_work;	/* on flush_wq */
 	struct work_struct writeback_work;
 	struct workqueue_struct *writeback_wq;
