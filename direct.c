@@ -7,12 +7,12 @@
  *
  * The short way: when the tags of a small io are in memory, it needs no work item. A read takes
  * a copy of its stored tags along - they cannot change, because its range is held - and is
- * compared with them where the data read ends, or, when it is not so small, on io_wq. A write
+ * compared with them where the data read ends, or, when it is not so small, in a work item. A write
  * makes and stores its tags before the data is sent. Everything else takes the long way: tags are
- * read on io_wq beside the data, and the rest is done there.
+ * read in a work item beside the data, and the rest is done there.
  *
- * A discard holds its range as a write does, while its tags are made to say so on io_wq, and the
- * data device discards.
+ * A discard holds its range as a write does, while its tags are made to say so in a work item, and
+ * the data device discards.
  *
  * Order of writes: none between data and tag. A crash may leave either without the other, for
  * any write that was not yet followed by a completed flush; later reads of that block then fail

@@ -26,9 +26,9 @@
  * for the workers to stop.
  *
  * Workqueues, and why none can wait for itself:
- *   io_wq     steps of foreground I/O. They sleep for metadata I/O (dm-bufio) and for a recheck's
- *             read, never for a range and never for other work.
- *   large_wq  the same of ios that are not small; unbound.
+ *   io_wq     steps of foreground I/O. They sleep for metadata I/O (dm-bufio), for a recheck's
+ *             read, and at a mismatch for tags.flush_lock, never for a range or for other work.
+ *   large_wq  the same of ios that are not small; unbound, a few for each CPU.
  *   flush_wq  flushes, commits of the journal and the commit timer. They sleep for device I/O,
  *             for each other (journal.commit_lock, tags.flush_lock), and a commit for a write that
  *             is copying into the journal, which sleeps for nothing.
@@ -39,9 +39,9 @@
  *             which never wait for it; but at reboot, when they hold and count for nothing any
  *             more.
  *   inline.wq waits for the memory that a bio of mode I needs for its tags. It sleeps until one of
- *             those that have it ends, which is up to the device and to io_wq.
+ *             those that have it ends, which is up to the device and to the first two.
  *   pass_wq   workers of the background pass. They sleep for ranges, which foreground I/O holds
- *             and releases from io_wq or from interrupts.
+ *             and releases from the first two or from interrupts.
  */
 #ifndef DM_INTEGRITY_H
 #define DM_INTEGRITY_H
@@ -486,7 +486,7 @@ int integrity_direct_read(struct integrity_io *io);
 
 /*
  * Mode D's way of a write: takes the range, stores data and tags, and calls io->written. Context:
- * as integrity_mode.write, or io_wq.
+ * as integrity_mode.write, or a work item.
  */
 void integrity_direct_write(struct integrity_io *io);
 

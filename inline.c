@@ -16,7 +16,7 @@
  * their way.
  *
  * Memory is had in the map function, without waiting, or else on inline.wq, by one io at a time,
- * which holds its range by then. Who has it waits only for the device, and for a turn on io_wq.
+ * which holds its range by then. Who has it waits only for the device, and for a worker's turn.
  *
  * Order of writes: the device's own. It has a block and its tuple, or neither, so there is nothing
  * to be done after a crash; flush and FUA are passed on.

@@ -714,13 +714,15 @@ int integrity_io_init(struct dm_integrity_c *ic)
 		return r;
 	/*
 	 * What is small is done where its data is. What takes long goes to any CPU that has time:
-	 * one submitter keeps several busy, and nobody stands in line behind it.
+	 * one submitter keeps several busy, and nobody stands in line behind it. At most as many
+	 * run as keep all of them busy while some sleep for tags, so that others get their turn.
 	 */
 	ic->io_wq = alloc_workqueue("dm-integrity-io", WQ_MEM_RECLAIM, 0);
-	ic->large_wq = alloc_workqueue("dm-integrity-large", WQ_MEM_RECLAIM | WQ_UNBOUND, 0);
+	ic->large_wq = alloc_workqueue("dm-integrity-large", WQ_MEM_RECLAIM | WQ_UNBOUND,
+				       2 * num_online_cpus());
 	/*
 	 * Whoever waits for a flush does little else: where it was asked for its CPU is awake. It
-	 * does not stand in line behind the hashes of io_wq, nor others behind a journal that is
+	 * does not stand in line behind the hashes of others, nor they behind a journal that is
 	 * being encrypted.
 	 */
 	ic->flush_wq = alloc_workqueue("dm-integrity-flush",

@@ -140,15 +140,18 @@ static void write_called(struct integrity_io *io);
 
 /*
  * The first in line, if there is any, may take its room; when it has, it calls the next. So a line
- * is served in its order, whoever comes meanwhile. journal.lock is held.
+ * is served in its order, whoever comes meanwhile. There are two, which are served in turn: a small
+ * write does not stand behind all that a deep queue of large ones holds. journal.lock is held.
  */
 static void call_next(struct integrity_journal *j)
 {
+	bool large = list_empty(&j->waiting[j->large_next]) ? !j->large_next : j->large_next;
 	struct integrity_io *io;
 
-	io = list_first_entry_or_null(&j->waiting, struct integrity_io, flush_list);
+	io = list_first_entry_or_null(&j->waiting[large], struct integrity_io, flush_list);
 	j->called = io;
 	if (io) {
+		j->large_next = !large;
 		list_del(&io->flush_list);
 		integrity_io_queue(io, write_called);
 	}
@@ -168,12 +171,13 @@ static void write_some(struct integrity_io *io, bool called)
 {
 	struct dm_integrity_c *ic = io->ic;
 	struct integrity_journal *j = &ic->journal;
+	struct list_head *line = &j->waiting[io->sectors > ic->small_sectors];
 	u32 lspb = ic->layout.log2_sectors_per_block, left;
 	unsigned long flags;
 	struct entries e;
 
 	while (io->done < io->sectors) {
-		bool first = !called && !io->done;
+		bool first = !called && !io->done, wait;
 
 		if (unlikely(atomic_read(&ic->failed))) {
 			integrity_io_error(io, -EIO);
@@ -181,16 +185,19 @@ static void write_some(struct integrity_io *io, bool called)
 		}
 		left = io->sectors - io->done;
 		spin_lock_irqsave(&j->lock, flags);
-		/* Nobody overtakes those that wait. */
-		if ((first && (j->called || !list_empty(&j->waiting))) ||
-		    !take_entries(ic, io->sector + io->done, left >> lspb, &e)) {
+		/* Nobody who comes later overtakes those that wait. */
+		wait = first && (j->called || integrity_journal_waited_for(j));
+		if (!wait && !take_entries(ic, io->sector + io->done, left >> lspb, &e)) {
+			wait = true;
+			integrity_journal_reclaim(ic);
+		}
+		if (wait) {
 			if (first)
-				list_add_tail(&io->flush_list, &j->waiting);
+				list_add_tail(&io->flush_list, line);
 			else
-				list_add(&io->flush_list, &j->waiting);
+				list_add(&io->flush_list, line);
 			if (called)
 				j->called = false;
-			integrity_journal_reclaim(ic);
 			spin_unlock_irqrestore(&j->lock, flags);
 			return;
 		}
@@ -200,6 +207,7 @@ static void write_some(struct integrity_io *io, bool called)
 		}
 		spin_unlock_irqrestore(&j->lock, flags);
 		fill_entries(io, &e);
+		cond_resched();
 	}
 	if (called) {
 		spin_lock_irqsave(&j->lock, flags);
@@ -375,7 +383,10 @@ static int seal_section(struct dm_integrity_c *ic, u32 section, u8 sequence, u32
 	struct integrity_journal *j = &ic->journal;
 	u8 *raw = integrity_journal_raw(l, j, section);
 
-	/* Writes fill their entries where they took them, without sleeping: not for long. */
+	/*
+	 * Writes fill their entries where they took them, without sleeping, a section at a time:
+	 * not for long, there are no more of them than CPUs, or few.
+	 */
 	wait_event(j->wait, !atomic_read_acquire(&j->section[section].filling));
 	if (entries < l->journal_section_entries)
 		integrity_section_pad(l, raw, entries);
@@ -448,15 +459,14 @@ static int journal_stop(struct dm_integrity_c *ic)
 	struct integrity_journal *j = &ic->journal;
 	int r;
 
-	r = integrity_journal_commit(ic);
 	queue_work(j->writeback_wq, &j->writeback_work);
 	flush_workqueue(j->writeback_wq);
 	/*
-	 * And what it asked for when it ended, with nothing left to do. Also of a device that
-	 * failed nothing may go on: another table takes over now.
+	 * One that fails has queued itself once more. Also of a device that failed nothing may go
+	 * on: another table takes over now.
 	 */
 	flush_workqueue(j->writeback_wq);
-	r = r ?: atomic_read(&ic->failed);
+	r = atomic_read(&ic->failed);
 	if (!r)
 		r = integrity_flush(ic);
 	if (!r && j->written) {
@@ -481,7 +491,8 @@ void integrity_journal_setup(struct dm_integrity_c *ic)
 	spin_lock_init(&j->lock);
 	mutex_init(&j->commit_lock);
 	init_waitqueue_head(&j->wait);
-	INIT_LIST_HEAD(&j->waiting);
+	INIT_LIST_HEAD(&j->waiting[false]);
+	INIT_LIST_HEAD(&j->waiting[true]);
 	integrity_journal_discard_setup(ic);
 	INIT_WORK(&j->writeback_work, integrity_journal_writeback);
 }

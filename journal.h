@@ -121,7 +121,8 @@ struct integrity_journal {
 	u64 nodes;			/* in @table */
 	u64 retired;			/* sections that were written back, ever */
 	bool reclaiming;		/* commit and write-back for room are under way */
-	struct list_head waiting;	/* ios that wait for room, oldest first */
+	struct list_head waiting[2];	/* for room, oldest first: small ios, large ones */
+	bool large_next;		/* whose turn it is */
 	bool called;			/* the first was, and has not taken its room */
 	struct list_head discards_waiting;	/* for their blocks' copies to be written back */
 	struct list_head discards_unflushed;	/* whose tags are to be flushed */
@@ -243,6 +244,12 @@ int integrity_journal_commit(struct dm_integrity_c *ic);
 /* Room is wanted: commit and write back. Context: journal.lock is held. */
 void integrity_journal_reclaim(struct dm_integrity_c *ic);
 
+/* Does an io wait for room. Context: journal.lock is held. */
+static inline bool integrity_journal_waited_for(const struct integrity_journal *j)
+{
+	return !list_empty(&j->waiting[false]) || !list_empty(&j->waiting[true]);
+}
+
 /* Let the ios that wait for room have it, in their order. Context: journal.lock is held. */
 void integrity_journal_wake(struct dm_integrity_c *ic);
 
@@ -330,7 +337,7 @@ void integrity_writeback_section(struct integrity_writeback *wb, u32 section,
 /* Wait for the data, then make data and tags durable. Return: 0 or the first error. */
 int integrity_writeback_end(struct integrity_writeback *wb);
 
-/* The work function of journal.writeback_work: write back what is committed. */
+/* The work function of journal.writeback_work: commit, and write back what is committed. */
 void integrity_journal_writeback(struct work_struct *work);
 
 /* --- journal-area.c --- */
