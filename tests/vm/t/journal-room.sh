@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Mode J under pressure: writes that wait for room in the journal get it in their order, and a discard gets done,
-# whatever others write and flush meanwhile. A replay that failed leaves nothing behind that the tags of the next
+# Mode J under pressure: writes that wait for room in the journal get it in their order, small ones in turn with large
+# ones, and a discard gets done, whatever others write and flush meanwhile. A replay that failed leaves nothing behind that the tags of the next
 # table would be overwritten with.
 # kernels: 6.12
 # long-kernels: 6.1 debug
@@ -9,6 +9,8 @@
 
 . "$DMI_TOP/tests/vm/lib.sh"
 PYTHONPATH=$DMI_TOP/tests/vm exec /usr/bin/python3 - << 'END'
+import statistics
+
 from volume import *
 
 load("ours")
@@ -46,6 +48,24 @@ with v.open("commit_time:100000") as dev:
         fail(f"some wait far longer than others: {done}")
     if read_at(dev.path, 7 * 16 * BS, 16 * BS) != noise[:]:
         fail("not what was written")
+v.check()
+
+# --- room for small writes beside many large ones ---
+
+v = fresh()
+with v.open("commit_time:100000") as dev:
+    large = aligned(random.Random(3).randbytes(64 * BS))
+    with Beside(dev.path, 24, lambda fd, n: os.pwrite(fd, large, n * 64 * BS)) as others:
+        wait_for("all have begun", lambda: min(others.done) >= 1, 60)
+        passed = []
+        for n in range(25):
+            before = sum(others.done)
+            write_at(dev.path, (2000 + n) * BS, noise[:BS])
+            passed.append(sum(others.done) - before)
+    say(f"while a small write waits for room, of 24 large ones {statistics.median(passed)} get theirs ({sorted(passed)})")
+    # In one line it would be all of them.
+    if statistics.median(passed) > 12:
+        fail(f"small writes stand behind large ones: {passed}")
 v.check()
 
 # --- a discard beside flushes ---
