@@ -719,7 +719,7 @@ int integrity_io_init(struct dm_integrity_c *ic)
 	 */
 	ic->io_wq = alloc_workqueue("dm-integrity-io", WQ_MEM_RECLAIM, 0);
 	ic->large_wq = alloc_workqueue("dm-integrity-large", WQ_MEM_RECLAIM | WQ_UNBOUND,
-				       2 * num_online_cpus());
+				       min_t(int, 2 * num_online_cpus(), WQ_MAX_ACTIVE));
 	/*
 	 * Whoever waits for a flush does little else: where it was asked for its CPU is awake. It
 	 * does not stand in line behind the hashes of others, nor they behind a journal that is

@@ -444,9 +444,9 @@ void integrity_journal_writeback(struct work_struct *work)
 	if (atomic_read(&ic->failed))
 		integrity_journal_wake(ic);
 	/*
-	 * Somebody may have come to wait, or to fill what was freed, meanwhile. Who was called has
-	 * room to take, and calls the next, or waits again and asks for it himself: until he runs
-	 * there is nothing to be done here. A device that has failed gets no room any more.
+	 * Somebody may have come to wait, or to fill what was freed, meanwhile. Who was called
+	 * takes what he finds, and calls the next, or waits again and asks for room himself: until
+	 * he runs there is nothing to be done here. A device that has failed gets none any more.
 	 */
 	used = ring->committed || ring->filled || ring->fill_entry;
 	if (!atomic_read(&ic->failed) &&

@@ -384,8 +384,8 @@ static int seal_section(struct dm_integrity_c *ic, u32 section, u8 sequence, u32
 	u8 *raw = integrity_journal_raw(l, j, section);
 
 	/*
-	 * Writes fill their entries where they took them, without sleeping, a section at a time:
-	 * not for long, there are no more of them than CPUs, or few.
+	 * Writes fill their entries where they took them, a section's at most, without sleeping:
+	 * not for long.
 	 */
 	wait_event(j->wait, !atomic_read_acquire(&j->section[section].filling));
 	if (entries < l->journal_section_entries)
