@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-2.0-only
-# What ctr-failslab says of mode D holds in modes J, with a journal that is encrypted and has a MAC, and B: each
+# What ctr-failslab says of mode D holds in modes J, with a journal that is encrypted and has a MAC or neither, and B: each
 # allocation of the format, the load, the first resume, messages and the suspend may fail, and any while a pass
 # and I/O are under way. No device fails for want of memory.
 # kernels: debug
@@ -34,4 +34,5 @@ sweep() {
 key=00112233445566778899aabbccddeeff
 mark
 sweep J "journal_mac:hmac(sha256):$key" "journal_crypt:cbc(aes):$key" fix_hmac commit_time:50
+sweep J commit_time:50
 sweep B sectors_per_bit:64 bitmap_flush_interval:50
