@@ -108,19 +108,26 @@ wait_pass v 30
 full=$((262144 * 1000 / ($(ms) - begin + 300)))
 within "$full" $((slow * 4)) 100000000 "full speed when the I/O is over (beside it: $slow)"
 
-# What a reader feels: alone, and beside a pass at its default floor.
+# What a reader feels, from before it asks until it has it: alone, and beside a pass at its default floor.
 latency() {
 	fio --name=l --filename=/dev/mapper/v --rw=randread --bs=4k --direct=1 --ioengine=libaio --iodepth=1 \
-		--time_based --runtime=4 --output-format=json --output="$TMPDIR/l" > /dev/null 2>&1
+		--time_based --runtime=4 --lat_percentiles=1 --output-format=json --output="$TMPDIR/l" > /dev/null 2>&1
 	/usr/bin/python3 -c 'import json, sys
-p = json.load(open(sys.argv[1]))["jobs"][0]["read"]["clat_ns"]["percentile"]
+p = json.load(open(sys.argv[1]))["jobs"][0]["read"]["lat_ns"]["percentile"]
 print(int(p["99.000000"]) // 1000)' "$TMPDIR/l"
 }
 alone=$(latency)
 msg v speed_min 10240
+begun=$(reads)
+latency > "$TMPDIR/beside" &
+reader=$!
+# Without reads, before and after, the pass would be at full speed, and soon through.
+msg v speed_max 20480
+wait_for "has_read $((begun + 100))" 20
 msg v reset_recalculate
-beside=$(latency)
+wait $reader
 expect_action v recalculate
+beside=$(< "$TMPDIR/beside")
 say "99 % of the reads: within $alone us alone, $beside us beside the pass"
 [ "$beside" -le $((alone * 20 + 20000)) ] || fail "reads beside the pass take up to $beside us, alone $alone us"
 msg v frozen
