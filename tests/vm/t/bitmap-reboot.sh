@@ -6,6 +6,7 @@
 # a crash instead, everything that was written to is dirty. Ours and in-tree open all of it.
 # host: yes
 # kernels: 6.12
+# long-kernels: 6.1 debug
 # long: yes
 # timeout: 900
 

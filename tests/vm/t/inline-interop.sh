@@ -4,6 +4,7 @@
 # disks are the same, metadata included; a recalculation that one begins the other ends; the line that
 # one prints the other loads; what one calls a mismatch is one for the other.
 # kernels: 6.12
+# long-kernels: debug
 # long: yes
 # cpus: 1
 # timeout: 300

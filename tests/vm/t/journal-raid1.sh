@@ -3,7 +3,7 @@
 # md raid1 over two volumes in mode J of which both have corrupted blocks, in different places: all data
 # read back is right, both legs stay, a check mends what is wrong, and then every tag of both is right.
 # kernels: 6.12
-# long-kernels: 6.1
+# long-kernels: 6.1 debug
 # cpus: 1
 # timeout: 180
 

@@ -4,7 +4,7 @@
 # target: format, open, write, read, close, open again, in modes J and D, in turns by either; and a copy
 # of the disk in use, its journal dirty, opens under the other with all that was flushed.
 # kernels: 6.12
-# long-kernels: 6.1
+# long-kernels: 6.1 debug
 # cpus: 1
 # timeout: 600
 

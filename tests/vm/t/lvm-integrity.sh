@@ -5,7 +5,7 @@
 # extended; integrity is taken away again, and the volume removed. Data is right all the time, and every tag
 # of every leg. In the long form the kernel's own target opens the same volumes.
 # kernels: 6.12
-# long-kernels: 6.1
+# long-kernels: 6.1 debug
 # long: yes
 # cpus: 1
 # timeout: 400

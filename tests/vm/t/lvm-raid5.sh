@@ -5,7 +5,7 @@
 # written, a check of the array counts and mends them, no leg is dropped. Extended, opened by the kernel's own target,
 # integrity taken away, removed.
 # kernels: 6.12
-# long-kernels: 6.1
+# long-kernels: 6.1 debug
 # long: yes
 # cpus: 1
 # timeout: 400
