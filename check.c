@@ -110,23 +110,30 @@ static void begin_chunk(struct integrity_pass_worker *w)
 }
 
 /*
- * Compare the block at @sector. Where its tag cannot be read, count it and those whose tags are in
- * the same buffer, as far as @end; *@todo becomes their sectors. @tag: INTEGRITY_TAG_BYTES, the
- * caller's so that nobody clears them for each block. Return: 0 when nothing more is to be done; 1
- * when it does not match; an error of the hash.
+ * The tag of the block at @sector cannot be read: count it and those whose tags are in the same
+ * buffer, as far as @end. Return: their sectors.
+ */
+static u64 tags_unreadable(struct integrity_pass_worker *w, const struct integrity_tag_cursor *cur,
+			   u64 sector, u64 end, int error)
+{
+	u64 lost = integrity_pass_tags_lost(cur, sector, end);
+
+	found_unreadable(w, sector, lost, "tags", error);
+	return lost;
+}
+
+/*
+ * Compare the stored tag of the block at @sector with @tag; *@todo becomes the sectors that are
+ * lost where it cannot be read. Return: 0 when nothing more is to be done, 1 when it does not
+ * match.
  */
 static int compare(struct integrity_pass_worker *w, struct integrity_tag_cursor *cur, u64 sector,
-		   u64 end, const u8 *data, u8 *tag, u64 *todo)
+		   u64 end, const u8 *tag, u64 *todo)
 {
-	int r;
+	int r = integrity_tag_compare(cur, sector, tag);
 
-	r = integrity_tag_of_data(w->ic, sector, data, tag);
-	if (r)
-		return r;
-	r = integrity_tag_compare(cur, sector, tag);
 	if (r < 0) {
-		*todo = integrity_pass_tags_lost(cur, sector, end);
-		found_unreadable(w, sector, *todo, "tags", r);
+		*todo = tags_unreadable(w, cur, sector, end, r);
 		r = 0;
 	}
 	return r;
@@ -137,9 +144,10 @@ static int compare(struct integrity_pass_worker *w, struct integrity_tag_cursor 
  * Return: 0, or an error that says nothing of the block.
  */
 static int compare_again(struct integrity_pass_worker *w, struct integrity_tag_cursor *cur,
-			 u64 sector, u64 end, u8 *tag, u64 *todo)
+			 u64 sector, u64 end, u64 *todo)
 {
 	struct dm_integrity_c *ic = w->ic;
+	u8 tag[INTEGRITY_TAG_BYTES] INTEGRITY_UNCLEARED;
 	struct page_list pl = { };
 	unsigned int skip;
 	int r;
@@ -152,36 +160,69 @@ static int compare_again(struct integrity_pass_worker *w, struct integrity_tag_c
 		found_unreadable(w, sector, *todo, "data", r);
 		r = 0;
 	} else {
-		r = compare(w, cur, sector, end, (u8 *)page_address(pl.page) + skip, tag, todo);
+		r = integrity_tag_of_data(ic, sector, (u8 *)page_address(pl.page) + skip, tag);
+		if (!r)
+			r = compare(w, cur, sector, end, tag, todo);
 	}
 	mempool_free(pl.page, &ic->recheck_pool);
 	return r > 0 ? found_mismatch(w, sector) : r;
+}
+
+/*
+ * The blocks of [sector, *@to), which begin at @at in the pages: all together, and each by itself
+ * where that is not enough. *@to becomes where it ended, as far as @end. Return: 0, or an error
+ * that says nothing of the blocks.
+ */
+static int compare_group(struct integrity_pass_worker *w, struct integrity_tag_cursor *cur,
+			 u64 sector, u64 *to, u64 end, size_t at)
+{
+	const struct integrity_layout *l = &w->ic->layout;
+	u8 tags[INTEGRITY_TAG_BYTES] INTEGRITY_UNCLEARED;
+	u64 first = sector, todo;
+	int r;
+
+	r = integrity_pass_hash(w, sector, *to - sector, at, tags);
+	if (r)
+		return r;
+	if (!w->tuples) {
+		r = integrity_tags_compare(cur, &sector, *to - sector, tags);
+		if (r < 0) {
+			*to = sector + tags_unreadable(w, cur, sector, end, r);
+			r = 0;
+		}
+		if (!r)
+			return 0;
+	}
+	for (r = 0, sector = first; sector < *to && !r; sector += todo) {
+		u32 n = (sector - first) >> l->log2_sectors_per_block;
+
+		todo = integrity_block_sectors(l);
+		r = compare(w, cur, sector, end, tags + n * l->tag_size, &todo);
+		if (r > 0)
+			r = compare_again(w, cur, sector, end, &todo);
+		cond_resched();
+	}
+	*to = sector;
+	return r;
 }
 
 static int compare_tags(struct integrity_pass_worker *w, u64 sector, u64 sectors,
 			unsigned int skip)
 {
 	struct dm_integrity_c *ic = w->ic;
-	u64 step = integrity_block_sectors(&ic->layout), end = sector + sectors;
+	u64 base = sector, end = sector + sectors, next;
 	struct integrity_tag_cursor cur;
-	u8 tag[INTEGRITY_TAG_BYTES];
-	size_t at = skip;
 	int r = 0;
 
 	integrity_tag_cursor_init(&cur, ic);
 	if (w->tuples)
 		integrity_tag_cursor_inline(&cur, w->tuples, sector);
-	while (sector < end) {
-		const u8 *data = page_address(w->pages[at >> PAGE_SHIFT].page);
-		u64 todo = step;
+	for (; sector < end && !r; sector = next) {
+		size_t at = skip + ((sector - base) << SECTOR_SHIFT);
+		u32 n = min_t(u64, end - sector, ic->tags.at_once);
 
-		r = compare(w, &cur, sector, end, data + offset_in_page(at), tag, &todo);
-		if (r > 0)
-			r = compare_again(w, &cur, sector, end, tag, &todo);
-		if (r)
-			break;
-		sector += todo;
-		at += todo << SECTOR_SHIFT;
+		next = sector + n;
+		r = compare_group(w, &cur, sector, &next, end, at);
 		cond_resched();
 	}
 	integrity_tag_cursor_done(&cur);

@@ -104,6 +104,15 @@ static void read_go(struct integrity_io *io)
 	integrity_io_submit(io, read_endio);
 }
 
+/* What is not verified, and only passes through. */
+static void read_plain_endio(struct bio *bio)
+{
+	struct integrity_io *io = integrity_io_of(bio);
+
+	integrity_io_restore(io);
+	integrity_io_end(io);
+}
+
 int integrity_direct_read(struct integrity_io *io)
 {
 	struct bio *bio = integrity_io_bio(io);
@@ -114,6 +123,11 @@ int integrity_direct_read(struct integrity_io *io)
 	 * for it: nothing is compared, and who reads what is being written may get either.
 	 */
 	if (!io->verify) {
+		if (io->counted) {
+			integrity_io_record(io);
+			integrity_io_submit(io, read_plain_endio);
+			return DM_MAPIO_SUBMITTED;
+		}
 		bio_set_dev(bio, io->ic->data_dev->bdev);
 		bio->bi_iter.bi_sector = integrity_data_sector(&io->ic->layout, io->sector);
 		return DM_MAPIO_REMAPPED;

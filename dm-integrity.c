@@ -678,12 +678,6 @@ static int integrity_map(struct dm_target *ti, struct bio *bio)
 	return integrity_io_map(ti->private, bio);
 }
 
-static int integrity_end_io(struct dm_target *ti, struct bio *bio, blk_status_t *error)
-{
-	integrity_io_ended(ti->private, bio);
-	return DM_ENDIO_DONE;
-}
-
 static int integrity_message(struct dm_target *ti, unsigned int argc, char **argv, char *result,
 			     unsigned int maxlen)
 {
@@ -799,7 +793,6 @@ static struct target_type integrity_target = {
 	.ctr = integrity_ctr,
 	.dtr = integrity_target_dtr,
 	.map = integrity_map,
-	.end_io = integrity_end_io,
 	.preresume = integrity_preresume,
 	.resume = integrity_resume,
 	.presuspend = integrity_presuspend,

@@ -213,7 +213,7 @@ struct integrity_tag_cursor {
 	u64 index;			/* of the buffer held, or not to be had */
 	u32 dirty_from, dirty_to;	/* bytes of @data that were changed */
 	u64 whole_from, whole_to;	/* tag bytes that will all be stored to */
-	u64 next;			/* the block behind the last one ... */
+	u64 next;			/* the block behind the last one that was looked for ... */
 	u8 *tag;			/* ... and its tag, if it is in @buffer: ... */
 	u32 left;			/* ... it and those behind it that are */
 	bool in_tuples;
@@ -268,19 +268,21 @@ int integrity_tag_compare(struct integrity_tag_cursor *cur, u64 sector, const u8
 int integrity_tag_load(struct integrity_tag_cursor *cur, u64 sector, u8 *tag);
 
 /*
- * The same for blocks that follow each other, of @sectors sectors in all. This and the next two are
- * not for tags in tuples.
+ * The same for blocks that follow each other, of @sectors sectors in all. Not for tags in tuples.
  */
 int integrity_tags_load(struct integrity_tag_cursor *cur, u64 sector, u32 sectors, u8 *tags);
 
-/* integrity_tag_store() for such blocks; after an error *@sector is the block that it is about. */
+/*
+ * integrity_tag_store() for such blocks; *@sector becomes their end, or after an error the block
+ * that it is about.
+ */
 int integrity_tags_store(struct integrity_tag_cursor *cur, u64 *sector, u32 sectors,
 			 const u8 *tags);
 
 /*
  * Are the stored tags of such blocks the same as @tags, in constant time. 1 says nothing yet: each
  * block is to be looked at by itself, see integrity_tag_compare(). After an error *@sector is the
- * block that it is about.
+ * block that it is about. Not for tags in tuples.
  */
 int integrity_tags_compare(struct integrity_tag_cursor *cur, u64 *sector, u32 sectors,
 			   const u8 *tags);
@@ -379,24 +381,26 @@ struct integrity_inline_io {
  * struct integrity_io - a bio on its way through the target; device-mapper's per-bio data
  */
 struct integrity_io {
+	/* zero at first */
+	u32 done;			/* sectors that are in the journal */
+	u32 verify;			/* sectors from @sector on to be verified */
+	u32 bitmap_write;		/* of a block of it, that a write waits for */
+	int error;			/* 0, or the first errno; -EILSEQ is a mismatch */
+	bool fua;
+	bool counted;			/* in recalc.foreground, until it ends or is passed on */
+	bool mixed;			/* a read, part of which is in the journal */
+	u8 epoch;			/* of the bitmap, that a write counts in */
+	u32 sectors;
+
 	struct dm_integrity_c *ic;
 	struct bio *bio;		/* that this is the data of */
 	u64 sector;			/* logical */
-	u32 sectors;
-	u32 verify;			/* sectors from @sector on to be verified */
-	u32 done;			/* sectors that are in the journal */
 	struct integrity_range range;
 	struct work_struct work;	/* runs @step on io_wq or large_wq */
 	void (*step)(struct integrity_io *io);
 	/* data and tags are; the range is held */
 	void (*written)(struct integrity_io *io);
 	atomic_t pending;		/* parts of the current step still to come */
-	int error;			/* 0, or the first errno; -EILSEQ is a mismatch */
-	bool fua;
-	bool counted;			/* in recalc.foreground */
-	bool mixed;			/* a read, part of which is in the journal */
-	u8 epoch;			/* of the bitmap, that a write counts in */
-	u32 bitmap_write;		/* of a block of it, that a write waits for */
 	struct integrity_bio_details saved;
 	struct list_head flush_list;
 	union {
@@ -524,7 +528,6 @@ int integrity_inline_check(struct dm_integrity_c *ic, char *why, size_t why_size
 int integrity_io_init(struct dm_integrity_c *ic);
 void integrity_io_exit(struct dm_integrity_c *ic);
 int integrity_io_map(struct dm_integrity_c *ic, struct bio *bio);
-void integrity_io_ended(struct dm_integrity_c *ic, struct bio *bio);
 
 /* May a tag be computed here: not for so long with interrupts off. */
 static inline bool integrity_may_hash(void)
@@ -793,6 +796,16 @@ void integrity_pass_fail(struct dm_integrity_c *ic, const char *what, int error)
  * when that is larger.
  */
 u64 integrity_pass_unit(struct dm_integrity_c *ic);
+
+/**
+ * integrity_pass_hash - compute the tags of the blocks at @sector, of @sectors sectors in all
+ * @at: where they begin in the worker's pages, bytes
+ * @tags: INTEGRITY_TAG_BYTES; @sectors is at most tags.at_once
+ *
+ * Context: any that may use the hash. Return: 0 or its error.
+ */
+int integrity_pass_hash(struct integrity_pass_worker *w, u64 sector, u32 sectors, size_t at,
+			u8 *tags);
 
 /*
  * The tag of the block at @sector could not be had with @cur: how many sectors from there on, below

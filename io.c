@@ -158,7 +158,8 @@ void integrity_io_restore(struct integrity_io *io)
 	 */
 	if (bio->bi_status == BLK_STS_NOTSUPP && bio_op(bio) == REQ_OP_DISCARD)
 		bio->bi_status = BLK_STS_OK;
-	integrity_io_error(io, blk_status_to_errno(bio->bi_status));
+	if (unlikely(bio->bi_status))
+		integrity_io_error(io, blk_status_to_errno(bio->bi_status));
 	bio->bi_bdev = io->saved.bdev;
 	bio->bi_iter = io->saved.iter;
 	bio->bi_end_io = io->saved.end_io;
@@ -472,11 +473,22 @@ void integrity_io_discard_tags(struct integrity_io *io)
 
 /* --- completion and flush --- */
 
+static void count_ended(struct integrity_io *io)
+{
+	struct integrity_recalc *r = &io->ic->recalc;
+
+	if (!io->counted)
+		return;
+	WRITE_ONCE(r->last_io, jiffies);
+	atomic_dec(&r->foreground);
+}
+
 static void complete_bio(struct integrity_io *io)
 {
 	struct bio *bio = integrity_io_bio(io);
 
-	bio->bi_status = errno_to_blk_status(io->error);
+	count_ended(io);
+	bio->bi_status = unlikely(io->error) ? errno_to_blk_status(io->error) : BLK_STS_OK;
 	bio_endio(bio);
 }
 
@@ -602,8 +614,9 @@ int integrity_io_map(struct dm_integrity_c *ic, struct bio *bio)
 	struct integrity_io *io = integrity_io_of(bio);
 	struct dm_target *ti = ic->ti;
 	u32 spb = integrity_block_sectors(&ic->layout);
+	int r;
 
-	memset(io, 0, offsetof(struct integrity_io, tags));
+	memset(io, 0, offsetof(struct integrity_io, ic));
 	io->ic = ic;
 	io->bio = bio;
 	io->range.granted = integrity_io_granted;
@@ -619,7 +632,7 @@ int integrity_io_map(struct dm_integrity_c *ic, struct bio *bio)
 
 	io->sector = dm_target_offset(ti, bio->bi_iter.bi_sector);
 	io->sectors = bio_sectors(bio);
-	io->fua = bio->bi_opf & REQ_FUA;
+	io->fua = (bio->bi_opf & REQ_FUA) && op_is_write(bio_op(bio));
 
 	if (unlikely(io->sector >= ic->layout.provided_sectors ||
 		     io->sectors > ic->layout.provided_sectors - io->sector)) {
@@ -680,23 +693,18 @@ int integrity_io_map(struct dm_integrity_c *ic, struct bio *bio)
 
 	switch (bio_op(bio)) {
 	case REQ_OP_READ:
-		return ic->mode->read(io);
+		r = ic->mode->read(io);
+		break;
 	case REQ_OP_DISCARD:
-		return ic->mode->discard(io);
+		r = ic->mode->discard(io);
+		break;
 	default:
-		return ic->mode->write(io);
+		r = ic->mode->write(io);
 	}
-}
-
-/* The bio, mapped or submitted by us, has ended. */
-void integrity_io_ended(struct dm_integrity_c *ic, struct bio *bio)
-{
-	struct integrity_io *io = integrity_io_of(bio);
-
-	if (io->counted) {
-		WRITE_ONCE(ic->recalc.last_io, jiffies);
-		atomic_dec(&ic->recalc.foreground);
-	}
+	/* One that was submitted may have ended, and be gone. Of the others nobody hears again. */
+	if (r != DM_MAPIO_SUBMITTED)
+		count_ended(io);
+	return r;
 }
 
 int integrity_io_init(struct dm_integrity_c *ic)

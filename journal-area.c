@@ -315,10 +315,7 @@ static int write_plain(struct dm_integrity_c *ic, u32 first, u32 count)
 		bio = bio_alloc_bioset(integrity_meta_bdev(ic), 0,
 				       REQ_OP_WRITE | REQ_FUA | REQ_SYNC, GFP_NOIO,
 				       &ic->journal.reserve);
-		bio->bi_io_vec = integrity_journal_vec(&ic->journal, raw);
-		bio->bi_vcnt = DIV_ROUND_UP(offset_in_page(raw) + bytes, PAGE_SIZE);
-		bio->bi_iter.bi_bvec_done = offset_in_page(raw);
-		bio->bi_iter.bi_size = bytes;
+		integrity_journal_set_vecs(&ic->journal, bio, raw, bytes);
 		bio->bi_iter.bi_sector = sector;
 		bio->bi_end_io = area_write_endio;
 		bio->bi_private = &w;

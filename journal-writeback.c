@@ -65,7 +65,6 @@ static void add_to_bio(struct bio *bio, const struct integrity_journal *j, u8 *b
 {
 	struct page *page = integrity_journal_vec(j, block)->bv_page;
 
-	flush_kernel_vmap_range(block, bytes);
 	/* Small blocks next to each other make one vector, so that no device splits them. */
 	if (bytes == PAGE_SIZE)
 		__bio_add_page(bio, page, bytes, 0);
@@ -73,21 +72,43 @@ static void add_to_bio(struct bio *bio, const struct integrity_journal *j, u8 *b
 		bio->bi_status = BLK_STS_IOERR;
 }
 
+/* More than one: they do not lie together in the section, but are stored together. */
+static noinline int store_many_tags(struct integrity_writeback *wb,
+				    struct integrity_tag_cursor *cur,
+				    const struct integrity_writeback_run *run)
+{
+	const struct integrity_layout *l = &wb->ic->layout;
+	u32 at_once = wb->ic->tags.at_once >> l->log2_sectors_per_block, done, n, i;
+	u8 *raw = integrity_journal_raw(l, &wb->ic->journal, wb->section);
+	u8 tags[INTEGRITY_TAG_BYTES] INTEGRITY_UNCLEARED;
+	int r = 0;
+
+	for (done = 0; done < run->count && !r; done += n) {
+		u64 sector = integrity_writeback_sector(run->key[done]);
+
+		n = min(run->count - done, at_once);
+		for (i = 0; i < n; i++) {
+			u32 entry = integrity_writeback_entry(run->key[done + i]);
+
+			memcpy(tags + i * l->tag_size, raw + integrity_entry_tag_offset(l, entry),
+			       l->tag_size);
+		}
+		r = integrity_tags_store(cur, &sector, n << l->log2_sectors_per_block, tags);
+	}
+	return r;
+}
+
 static int store_run_tags(struct integrity_writeback *wb, struct integrity_tag_cursor *cur,
 			  const struct integrity_writeback_run *run)
 {
 	const struct integrity_layout *l = &wb->ic->layout;
 	u8 *raw = integrity_journal_raw(l, &wb->ic->journal, wb->section);
-	u32 i;
-	int r = 0;
 
-	for (i = 0; i < run->count && !r; i++) {
-		u32 n = integrity_writeback_entry(run->key[i]);
-
-		r = integrity_tag_store(cur, integrity_writeback_sector(run->key[i]),
-					raw + integrity_entry_tag_offset(l, n));
-	}
-	return r;
+	if (run->count > 1)
+		return store_many_tags(wb, cur, run);
+	return integrity_tag_store(cur, integrity_writeback_sector(*run->key),
+				   raw + integrity_entry_tag_offset(l,
+						integrity_writeback_entry(*run->key)));
 }
 
 /* Store the tags of all runs in the batch: what is in memory first, while the rest is read. */
@@ -135,7 +156,8 @@ static void send_batch(struct integrity_writeback *wb)
 			bio_endio(bio);
 		} else {
 			wb->entries += run->count;
-			submit_bio(bio);
+			/* Nobody's I/O: it was counted when it came. */
+			submit_bio_noacct(bio);
 		}
 	}
 }
@@ -159,6 +181,17 @@ static struct bio *alloc_run(struct integrity_writeback *wb, unsigned int vecs)
 	return bio_alloc_bioset(bdev, vecs, opf, GFP_NOIO, &j->reserve);
 }
 
+/* Do the blocks lie in the section as they will on the disk. */
+static bool lie_in_order(const u64 *key, u32 count)
+{
+	u32 n = integrity_writeback_entry(*key), i;
+
+	for (i = 1; i < count; i++)
+		if (integrity_writeback_entry(key[i]) != n + i)
+			return false;
+	return true;
+}
+
 /* Put @count entries of the section into the batch: consecutive blocks in one area. */
 static void add_run(struct integrity_writeback *wb, const u64 *key, u32 count)
 {
@@ -167,11 +200,13 @@ static void add_run(struct integrity_writeback *wb, const u64 *key, u32 count)
 	const struct integrity_layout *l = &ic->layout;
 	u8 *raw = integrity_journal_raw(l, &ic->journal, wb->section);
 	unsigned int block = integrity_block_bytes(l);
+	u8 *first = raw + integrity_entry_data_offset(l, integrity_writeback_entry(*key));
+	bool in_order = lie_in_order(key, count);
 	struct integrity_writeback_run *run;
 	struct bio *bio;
 	u32 i;
 
-	bio = alloc_run(wb, count);
+	bio = alloc_run(wb, in_order ? 0 : count);
 	run = container_of(bio, struct integrity_writeback_run, bio);
 	run->wb = wb;
 	run->key = key;
@@ -190,8 +225,13 @@ static void add_run(struct integrity_writeback *wb, const u64 *key, u32 count)
 		u32 n = integrity_writeback_entry(key[i]);
 
 		integrity_entry_restore_data(l, raw, n);
-		add_to_bio(bio, &ic->journal, raw + integrity_entry_data_offset(l, n), block);
+		flush_kernel_vmap_range(raw + integrity_entry_data_offset(l, n), block);
+		if (!in_order)
+			add_to_bio(bio, &ic->journal, raw + integrity_entry_data_offset(l, n),
+				   block);
 	}
+	if (in_order)
+		integrity_journal_set_vecs(&ic->journal, bio, first, count * block);
 	bio_list_add(&wb->batch, bio);
 }
 
@@ -209,18 +249,25 @@ void integrity_writeback_begin(struct integrity_writeback *wb, struct dm_integri
 	init_completion(&wb->granted);
 }
 
-/* Few, and often in order: nothing is cheaper than this. */
+static __always_inline void sort_with_gap(u64 *key, const u64 *end, size_t gap)
+{
+	const u64 *first = key + gap;
+	u64 *p, *to, moved;
+
+	for (p = key + gap; p < end; p++) {
+		moved = *p;
+		for (to = p; to >= first && to[-gap] > moved; to -= gap)
+			*to = to[-gap];
+		*to = moved;
+	}
+}
+
+/* A few dozens, often in order: Shell's sort. */
 static void sort_keys(u64 *key, u32 count)
 {
-	u32 i, k;
-
-	for (i = 1; i < count; i++) {
-		u64 moved = key[i];
-
-		for (k = i; k && key[k - 1] > moved; k--)
-			key[k] = key[k - 1];
-		key[k] = moved;
-	}
+	sort_with_gap(key, key + count, 10);
+	sort_with_gap(key, key + count, 4);
+	sort_with_gap(key, key + count, 1);
 }
 
 /* Of copies of one block in the section the last one. Return: how many are left. */

@@ -354,6 +354,16 @@ static inline struct bio_vec *integrity_journal_vec(const struct integrity_journ
 	return &j->vecs[(p - j->area) >> PAGE_SHIFT];
 }
 
+/* Make @bytes at @p, which are in the area, what the bio has; it was allocated without vectors. */
+static inline void integrity_journal_set_vecs(const struct integrity_journal *j, struct bio *bio,
+					      const u8 *p, unsigned int bytes)
+{
+	bio->bi_io_vec = integrity_journal_vec(j, p);
+	bio->bi_vcnt = DIV_ROUND_UP(offset_in_page(p) + bytes, PAGE_SIZE);
+	bio->bi_iter.bi_bvec_done = offset_in_page(p);
+	bio->bi_iter.bi_size = bytes;
+}
+
 /**
  * integrity_sections_write - write sections with FUA, encrypted where there is a cipher
  * @count: the ring is followed around its end

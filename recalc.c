@@ -167,10 +167,9 @@ static int write_back(struct integrity_pass_worker *w, const struct integrity_ta
 static int make_tags(struct integrity_pass_worker *w, u64 sector, u64 sectors, unsigned int skip)
 {
 	struct dm_integrity_c *ic = w->ic;
-	u64 step = integrity_block_sectors(&ic->layout), base = sector, end = sector + sectors;
+	u64 base = sector, end = sector + sectors, lost;
+	u8 tags[INTEGRITY_TAG_BYTES] INTEGRITY_UNCLEARED;
 	struct integrity_tag_cursor cur;
-	u8 tag[INTEGRITY_TAG_BYTES];
-	size_t at = skip;
 	int r = 0;
 
 	integrity_tag_cursor_init(&cur, ic);
@@ -179,22 +178,23 @@ static int make_tags(struct integrity_pass_worker *w, u64 sector, u64 sectors, u
 	else
 		integrity_tag_cursor_overwrite(&cur, sector, sectors);
 	while (sector < end) {
-		const u8 *data = page_address(w->pages[at >> PAGE_SHIFT].page);
-		u64 todo = step;
+		u32 n = min_t(u64, end - sector, ic->tags.at_once);
+		size_t at = skip + ((sector - base) << SECTOR_SHIFT);
+		u64 stored = sector;
 
-		r = integrity_tag_of_data(ic, sector, data + offset_in_page(at), tag);
+		r = integrity_pass_hash(w, sector, n, at, tags);
 		if (r)
 			break;
-		r = integrity_tag_store(&cur, sector, tag);
+		r = integrity_tags_store(&cur, &stored, n, tags);
+		if (!w->tuples && stored > sector)
+			integrity_check_stored(ic, sector, stored - sector);
+		sector = stored;
 		if (r) {
-			todo = integrity_pass_tags_lost(&cur, sector, end);
-			skip_blocks(w, sector, todo, "read", "tags", INTEGRITY_PASS_TAG_ERROR, r);
+			lost = integrity_pass_tags_lost(&cur, sector, end);
+			skip_blocks(w, sector, lost, "read", "tags", INTEGRITY_PASS_TAG_ERROR, r);
+			sector += lost;
 			r = 0;
-		} else if (!w->tuples) {
-			integrity_check_stored(ic, sector, step);
 		}
-		sector += todo;
-		at += todo << SECTOR_SHIFT;
 		cond_resched();
 	}
 	integrity_tag_cursor_done(&cur);

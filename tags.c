@@ -459,18 +459,21 @@ static __always_inline int store_to(struct integrity_tag_cursor *cur, u64 sector
 	return 0;
 }
 
+/* Blocks that follow each other are stored together: no tag here is looked for behind another. */
 int integrity_tag_store(struct integrity_tag_cursor *cur, u64 sector, const u8 *tag)
 {
+	u32 size = cur->ic->layout.tag_size;
+	unsigned int len = size;
 	u8 *p;
 
 	if (cur->in_tuples) {
 		store_tuple(cur, sector, tag);
 		return 0;
 	}
-	p = cursor_tag(cur, sector);
+	p = cursor_at(cur, integrity_tag_offset(&cur->ic->layout, sector), &len);
 	if (IS_ERR(p))
 		return PTR_ERR(p);
-	return store_to(cur, sector, p, tag, cur->ic->layout.tag_size);
+	return store_to(cur, sector, len < size ? NULL : p, tag, size);
 }
 
 int integrity_tag_load(struct integrity_tag_cursor *cur, u64 sector, u8 *tag)
@@ -555,11 +558,19 @@ int integrity_tags_load(struct integrity_tag_cursor *cur, u64 sector, u32 sector
 int integrity_tags_store(struct integrity_tag_cursor *cur, u64 *sector, u32 sectors,
 			 const u8 *tags)
 {
+	const struct integrity_layout *l = &cur->ic->layout;
+	u32 step = integrity_block_sectors(l);
+	u64 end = *sector + sectors;
 	struct tag_run run;
-	int r;
+	int r = 0;
 
-	if (sectors == integrity_block_sectors(&cur->ic->layout))
-		return integrity_tag_store(cur, *sector, tags);
+	if (sectors == step || cur->in_tuples) {
+		for (; *sector < end && !r; tags += l->tag_size) {
+			r = integrity_tag_store(cur, *sector, tags);
+			*sector += r ? 0 : step;
+		}
+		return r;
+	}
 	run_init(&run, cur, *sector, sectors);
 	while ((r = next_run(&run, cur)) > 0) {
 		r = store_to(cur, run.sector, run.p, tags, run.bytes);

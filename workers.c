@@ -273,6 +273,24 @@ static void do_chunk(struct integrity_pass_worker *w)
 	w->bad = bad;
 }
 
+int integrity_pass_hash(struct integrity_pass_worker *w, u64 sector, u32 sectors, size_t at,
+			u8 *tags)
+{
+	struct dm_integrity_c *ic = w->ic;
+	u32 step = integrity_block_sectors(&ic->layout);
+	u64 end = sector + sectors;
+	int r = 0;
+
+	for (; sector < end && !r; sector += step) {
+		const u8 *data = page_address(w->pages[at >> PAGE_SHIFT].page);
+
+		r = integrity_tag_of_data(ic, sector, data + offset_in_page(at), tags);
+		tags += ic->layout.tag_size;
+		at += step << SECTOR_SHIFT;
+	}
+	return r;
+}
+
 u64 integrity_pass_tags_lost(const struct integrity_tag_cursor *cur, u64 sector, u64 end)
 {
 	const struct integrity_layout *l = &cur->ic->layout;

@@ -136,6 +136,17 @@ expect_eq((written(meta), Contents(meta) == before), (counts, True), "writes whe
 bad.remove()
 none.remove()
 v.meta = meta
+# A check gives way to reads as long as there are any, and no longer.
+with v.open(length=P, mode="R", readonly=True) as dev:
+    for message in ("speed_max 200", "check"):
+        dev.message(message)
+    for i in range(50):
+        read_at(dev.path, i * 4096, 4096)
+    expect_eq(dev.status().split()[3], "check", "action while it is read")
+    dev.message("speed_min 0")
+    dev.message("speed_max 0")
+    wait_for("the end of the check", lambda: dev.status().split()[3] == "idle", 20)
+
 # And after all that it is a volume like any other.
 with v.open() as dev:
     read_all(dev.path, 1, 4096)
