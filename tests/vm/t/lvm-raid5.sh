@@ -3,9 +3,10 @@
 # LVM's raid5 on our module, as lvm-integrity has raid1: with integrity from the begin and put under it while it is
 # written to, in modes bitmap and journal. Blocks of every leg are damaged, never two of a stripe: reads give what was
 # written, a check of the array counts and mends them, no leg is dropped. Extended, opened by the kernel's own target,
-# integrity taken away, removed.
+# integrity taken away, removed. Not on 6.1, whose raid5 hangs when LVM suspends it in its first synchronization, before
+# it has any integrity.
 # kernels: 6.12
-# long-kernels: 6.1 debug
+# long-kernels: debug
 # long: yes
 # cpus: 1
 # timeout: 400
