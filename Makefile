@@ -35,6 +35,8 @@ endif
 
 LAB := $(shell . tests/vm/lab.sh && echo "$$LAB")
 LAB_KERNELS := $(shell . tests/vm/lab.sh && echo "$${LAB_KERNELS[*]}")
+LAB_LONG_KERNELS := $(shell . tests/vm/lab.sh && echo "$${LAB_LONG_KERNELS[*]}")
+LAB_ALL := $(LAB_KERNELS) $(LAB_LONG_KERNELS)
 
 # What a build needs of the tree; what in-place builds leave behind stays out.
 SOURCES := $(wildcard *.c *.h Kbuild) \
@@ -42,7 +44,7 @@ SOURCES := $(wildcard *.c *.h Kbuild) \
 SOURCES := $(filter-out %.mod.c,$(SOURCES))
 
 .PHONY: all module install install-man uninstall tools install-tools uninstall-tools install-dkms \
-	uninstall-dkms deb setup lab $(LAB_KERNELS:%=lab-%) $(LAB_KERNELS:%=ready-%) check check-long \
+	uninstall-dkms deb setup lab $(LAB_ALL:%=lab-%) $(LAB_ALL:%=ready-%) check check-long \
 	sparse style coverage bench demo clean
 
 all: module
@@ -187,7 +189,7 @@ setup:
 lab: $(LAB_KERNELS:%=lab-%)
 
 # One at a time each: two makes in one build folder would spoil it.
-$(LAB_KERNELS:%=lab-%): lab-%:
+$(LAB_ALL:%=lab-%): lab-%:
 	@mkdir -p build
 	exec 9> build/.lock-$*
 	flock 9
@@ -235,10 +237,11 @@ check: setup
 	@tests/run
 
 check-long: setup
+	@tests/setup.sh $(LAB_LONG_KERNELS:%=--kernel %)
 	@tests/run --long
 
 # These do without the debug kernel, which takes long to build.
-$(LAB_KERNELS:%=ready-%): ready-%:
+$(LAB_ALL:%=ready-%): ready-%:
 	@tests/setup.sh --kernel $*
 	$(MAKE) -s lab-$*
 

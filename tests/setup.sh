@@ -2,14 +2,14 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # Makes a Debian 12 machine ready for the guest lab: installs the packages,
-# unpacks the two stock kernels and builds the debug kernel, the latter two into
-# a cache outside the checkout. A second run has nothing to do and takes a
+# unpacks the two stock kernels and builds the debug kernel, or the one that looks
+# for data races, the latter two into a cache outside the checkout. A second run has nothing to do and takes a
 # second or two.
 #
 #	tests/setup.sh [--no-debug] [--kernel NAME]...
 #
 # --no-debug leaves out the debug kernel (it takes some ten minutes); --kernel
-# prepares only the kernels named (6.1, 6.12, debug).
+# prepares only the kernels named (6.1, 6.12, debug, kcsan).
 #
 # The cache, shared by all scripts of the lab (tests/vm/lab.sh says where):
 #
@@ -128,15 +128,23 @@ for folder in 'arch/[!x]*' drivers/{accel,clk,gpu/drm,iio,infiniband,media,net/e
 	done
 done
 
-# The debug kernel is built in its source tree, which then shrinks to what
-# building a module against it needs.
-debug_kernel() {
-	local version key dir tree missing option
+# wanted CONFIG...: the lines of the files, each overriding those before it
+wanted() {
+	awk '/^CONFIG_/ { option = $0; sub(/=.*/, "", option); want[option] = $0 }
+		/^# CONFIG_.* is not set$/ { want[$2] = $0 }
+		END { for (option in want) print want[option] }' "$@"
+}
+
+# own_kernel NAME CONFIG...: one with a configuration of ours. It is built in its source tree, which
+# then shrinks to what building a module against it needs.
+own_kernel() {
+	local name=$1 version key dir tree missing option
+	shift
 	version=$(dpkg-query -W -f '${Version}' linux-source-6.12)
-	key=debug-$version-$(sha256sum < "$top/tests/vm/debug.config" | cut -c1-12)
+	key=$name-$version-$(cat "$@" | sha256sum | cut -c1-12)
 	dir=$LAB/store/$key
 	if [ ! -e "$dir/release" ]; then
-		say "building the debug kernel (some ten minutes, once); log: $dir/build.log"
+		say "building the $name kernel (some ten minutes, once); log: $dir/build.log"
 		rm -rf "$dir"
 		mkdir -p "$dir/tree"
 		tree=$dir/tree
@@ -145,16 +153,21 @@ debug_kernel() {
 			-xf /usr/src/linux-source-6.12.tar.xz
 		{
 			make -C "$tree" tinyconfig
-			(cd "$tree" && scripts/kconfig/merge_config.sh -m .config "$top/tests/vm/debug.config")
+			(cd "$tree" && scripts/kconfig/merge_config.sh -m .config "$@")
 			make -C "$tree" olddefconfig
-		} > "$dir/build.log" 2>&1 || { tail -n 20 "$dir/build.log"; die "configuring the debug kernel failed"; }
+		} > "$dir/build.log" 2>&1 || { tail -n 20 "$dir/build.log"; die "configuring the $name kernel failed"; }
 		missing=
 		while read -r option; do
-			grep -qxF "$option" "$tree/.config" || missing+=" $option"
-		done < <(grep -E '^CONFIG_' "$top/tests/vm/debug.config")
+			if [[ $option = "#"* ]]; then
+				option=${option#"# "}
+				! grep -q "^${option% is not set}=" "$tree/.config" || missing+=" no ${option% is not set}"
+			else
+				grep -qxF "$option" "$tree/.config" || missing+=" $option"
+			fi
+		done < <(wanted "$@")
 		[ -z "$missing" ] || die "the configuration lost:$missing"
 		nice -n 10 make -C "$tree" -j"$(nproc)" bzImage modules >> "$dir/build.log" 2>&1 ||
-			{ tail -n 30 "$dir/build.log"; die "building the debug kernel failed"; }
+			{ tail -n 30 "$dir/build.log"; die "building the $name kernel failed"; }
 		make -C "$tree" INSTALL_MOD_PATH="$dir" modules_install >> "$dir/build.log" 2>&1
 		cp "$tree/arch/x86/boot/bzImage" "$dir/vmlinuz"
 		cp "$tree/.config" "$dir/config"
@@ -165,7 +178,7 @@ debug_kernel() {
 		make -s -C "$tree" kernelrelease > "$dir/release.new"
 		mv "$dir/release.new" "$dir/release"
 	fi
-	point_to debug "$key"
+	point_to "$name" "$key"
 }
 
 shrink_tree() {
@@ -201,7 +214,8 @@ for k in "${kernels[@]}"; do
 	fi
 	case "$k" in
 	6.1|6.12) stock_kernel "$k" ;;
-	debug) debug_kernel ;;
-	*) die "there is no kernel named $k here: 6.1, 6.12, debug" ;;
+	debug) own_kernel debug "$top/tests/vm/debug.config" ;;
+	kcsan) own_kernel kcsan "$top"/tests/vm/{debug,kcsan}.config ;;
+	*) die "there is no kernel named $k here: 6.1, 6.12, debug, kcsan" ;;
 	esac
 done

@@ -10,6 +10,9 @@ LAB=${DM_INTEGRITY_LAB:-${XDG_CACHE_HOME:-$HOME/.cache}/dm-integrity-lab}
 # The names of the kernels, everywhere.
 # shellcheck disable=SC2034
 LAB_KERNELS=(6.1 6.12 debug)
+# And those that only tests/run --long takes.
+# shellcheck disable=SC2034
+LAB_LONG_KERNELS=(kcsan)
 
 # lab_kernel NAME: directory of a kernel in the cache, or a complaint.
 lab_kernel() {

@@ -40,7 +40,7 @@ from concurrent.futures import ThreadPoolExecutor
 TOP = pathlib.Path(os.environ["DMI_TOP"])
 KERNEL = os.environ["DMI_KERNEL"]
 KO = os.environ["DMI_KO"]
-DEBUG = KERNEL == "debug"
+DEBUG = KERNEL in ("debug", "kcsan")     # slow
 TRACING = pathlib.Path("/sys/kernel/tracing")   # where nothing is traced when a test begins
 SECTOR = 512
 BLKDISCARD = 0x1277     # two numbers, in bytes: offset and length

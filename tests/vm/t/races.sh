@@ -3,10 +3,10 @@
 # Several processes at once do to one device what they like: suspend and resume it, with and without flushing,
 # load tables of other modes and options, take them away again, remove, create and rename it, send it every
 # message, ask for status and table, let the disk below grow - under I/O, on disks that are fast or late. No
-# I/O fails, every block reads as it was written last, nothing takes longer than half a minute (one on debug),
+# I/O fails, every block reads as it was written last, nothing takes longer than half a minute (one on debug and kcsan),
 # and then every tag is right, the module can be unloaded and nothing is left allocated. DMI_RUNTIME seconds.
 # kernels: debug
-# long-kernels: 6.12
+# long-kernels: 6.12 kcsan
 # long: yes
 # timeout: 1800
 # append: slub_debug=U

@@ -5,13 +5,15 @@
 # the oracle finds every tag right. Both layouts, 512 and 4096 byte blocks, two hashes,
 # half of the volumes in mode D and half in J.
 # kernels: 6.12
-# long-kernels: 6.1 debug
+# long-kernels: 6.1 debug kcsan
 # timeout: 420
 
 . "$DMI_TOP/tests/vm/lib.sh"
 . "$DMI_TOP/tests/vm/pass.sh"
 
-RUNTIME=${DMI_RUNTIME:-8}	# seconds of I/O
+runtime=8
+[ "$DMI_KERNEL" != kcsan ] || runtime=40
+RUNTIME=${DMI_RUNTIME:-$runtime}	# seconds of I/O
 MIB=6
 read -ra modes <<< "${DMI_MODES:-D J}"
 
@@ -110,7 +112,7 @@ wait $fio || fail "fio: $(cat "$TMPDIR/err"; grep -E 'err=|verify' "$TMPDIR/out"
 expect_no_log 'Checksum failed|error [-0-9]'
 
 for i in "${!names[@]}"; do
-	wait_pass "${names[i]}" 60
+	wait_pass "${names[i]}" $((RUNTIME * 8))
 	expect_eq "$(dm_field "${names[i]}" 1)" 0 "mismatches of ${what[i]}"
 	expect_eq "$(dm_field "${names[i]}" 7)" 0 "bad blocks of ${what[i]}"
 done
