@@ -4,7 +4,7 @@
 # ones, and a discard gets done, whatever others write and flush meanwhile. A replay that failed leaves nothing behind that the tags of the next
 # table would be overwritten with.
 # kernels: 6.12
-# long-kernels: 6.1 debug kcsan
+# long-kernels: 6.1 debug
 # timeout: 300
 
 . "$DMI_TOP/tests/vm/lib.sh"
