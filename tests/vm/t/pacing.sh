@@ -6,7 +6,7 @@
 # paced pass never waits long.
 # long: yes
 # kernels: 6.12
-# long-kernels: 6.1 debug
+# long-kernels: 6.1
 # timeout: 420
 
 . "$DMI_TOP/tests/vm/lib.sh"
