@@ -3,8 +3,8 @@
 #
 # Makes a Debian 12 machine ready for the guest lab: installs the packages,
 # unpacks the two stock kernels and builds the debug kernel, or the one that looks
-# for data races, the latter two into a cache outside the checkout. A second run has nothing to do and takes a
-# second or two.
+# for data races, all of them into a cache outside the checkout. A second run has
+# nothing to do and takes a second or two.
 #
 #	tests/setup.sh [--no-debug] [--kernel NAME]...
 #

@@ -11,8 +11,8 @@
 . "$DMI_TOP/tests/vm/lib.sh"
 . "$DMI_TOP/tests/vm/pass.sh"
 
-runtime=8
-[ "$DMI_KERNEL" != kcsan ] || runtime=40
+runtime=8 patience=60
+[ "$DMI_KERNEL" != kcsan ] || runtime=40 patience=300
 RUNTIME=${DMI_RUNTIME:-$runtime}	# seconds of I/O
 MIB=6
 read -ra modes <<< "${DMI_MODES:-D J}"
@@ -112,7 +112,7 @@ wait $fio || fail "fio: $(cat "$TMPDIR/err"; grep -E 'err=|verify' "$TMPDIR/out"
 expect_no_log 'Checksum failed|error [-0-9]'
 
 for i in "${!names[@]}"; do
-	wait_pass "${names[i]}" $((RUNTIME * 8))
+	wait_pass "${names[i]}" $patience
 	expect_eq "$(dm_field "${names[i]}" 1)" 0 "mismatches of ${what[i]}"
 	expect_eq "$(dm_field "${names[i]}" 7)" 0 "bad blocks of ${what[i]}"
 done
